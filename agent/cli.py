@@ -1,0 +1,126 @@
+"""The command line: studio-agent run | provision | status | check."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from agent import VERSION, config, folder, provision, settings, status
+from agent.errors import AgentError, InputError
+from agent.logs import Log, open_log
+from agent.request import read_request
+
+HELP = """\
+The agent on a camera or another device of a studio.
+
+When provision.txt is in the folder, provision.json says where and how to provision: the agent registers the device,
+tries the new credentials, backs thermal_config.json up, replaces it, and renames provision.txt to
+provision.txt.processed. Then it delivers telemetry and runs commands with the credentials in thermal_config.json.
+"""
+EXIT_CODES = """\
+exit codes: 0 done; 1 unexpected; 2 wrong arguments; 3 a file that people write is missing or wrong; 4 the server
+refused; 5 the server cannot be reached; 6 the disk is full or broken; 7 permissions; 8 another agent holds the folder;
+9 the server's certificate is not trusted
+"""
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("studio-agent", description=HELP, epilog=EXIT_CODES, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"studio-agent {VERSION}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, told in (
+        ("run", "provision when provision.txt asks for it, then work until stopped"),
+        ("provision", "provision when provision.txt asks for it, then exit"),
+        ("status", "how far provisioning is, and its history"),
+        ("check", "check provision.json and thermal_config.json, all faults at once; changes nothing"),
+    ):
+        command = commands.add_parser(name, help=told, description=told, epilog=EXIT_CODES, formatter_class=raw)
+        command.add_argument("--dir", type=Path, default=Path.cwd(), metavar="DIR", help="the agent's folder (here)")
+        if name in ("status", "check"):
+            command.add_argument("--json", action="store_true", help="one JSON object, for programs")
+        else:
+            command.add_argument(
+                "--log", choices=("auto", "json", "text"), default="auto", help="form of the log lines"
+            )
+            command.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """The entry point; ends the process with a documented exit code and never with a traceback for people's faults."""
+    options = _parser().parse_args(arguments)
+    directory = options.dir.absolute()
+    try:
+        match options.command:
+            case "status":
+                _status(directory, as_json=options.json)
+            case "check":
+                _check(directory, as_json=options.json)
+            case "provision":
+                _provision(directory, open_log(options.log, options.log_level))
+            case _:
+                from agent.run import run
+
+                run(directory, open_log(options.log, options.log_level))
+    except AgentError as error:
+        if not error.logged:
+            print(f"studio-agent: {error.message}. {error.advice}.", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+
+
+def _provision(directory: Path, log: Log) -> None:
+    with folder.held(directory):
+        if provision.is_asked(directory):
+            provision.provision(directory, log)
+        else:
+            provision.settle(directory, log)
+            log.info("nothing to do", reason=f"there is no {status.MARKER} in {directory}")
+
+
+def _status(directory: Path, *, as_json: bool) -> None:
+    told = status.describe(directory, running=folder.is_held(directory))
+    if as_json:
+        print(json.dumps(told, indent=2))
+        return
+    print(f"provisioning: {told['phase']}" + (" (interrupted; the next start goes on)" if told["interrupted"] else ""))
+    for key in ("device", "step", "retries", "last_failure", "started", "updated"):
+        if key in told:
+            print(f"{key.replace('_', ' ') + ':':13} {told[key]}")
+    if error := told.get("error"):
+        print(f"failed:       {error['message']}\nwhat to do:   {error['advice']}")
+    for entry in told["history"]:
+        print(f"  {entry.get('started')}  {entry.get('attempt')}  {entry.get('phase')}  {_outcome(entry)}".rstrip())
+
+
+def _outcome(entry: dict[str, Any]) -> str:
+    error = entry.get("error")
+    return str(error.get("message")) if isinstance(error, dict) else str(entry.get("device", ""))
+
+
+def _check(directory: Path, *, as_json: bool) -> None:
+    problems: list[str] = []
+    checked = []
+    if provision.is_asked(directory):
+        checked.append("provision.json")
+        try:
+            read_request(directory)
+        except InputError as error:
+            problems += error.problems
+    if not checked or (directory / config.FILE).exists():
+        checked.append(config.FILE)
+        try:
+            settings.load(directory)
+        except InputError as error:
+            problems += error.problems
+    if as_json:
+        print(json.dumps({"checked": checked, "problems": problems}, indent=2))
+    else:
+        print("\n".join(problems) if problems else f"{' and '.join(checked)}: good")
+    if problems:
+        sys.exit(InputError.exit_code)

@@ -1,0 +1,82 @@
+"""The journal of an unfinished provisioning: name and token, on the disk before the server hears of them.
+
+With it a provisioning that was killed, or whose answer was lost, finds its device again instead of making a second.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from agent import durable, identity, strictjson
+from agent.credentials import Credentials
+from agent.request import ProvisionRequest
+
+FILE = ".provision.journal"
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """`purpose` tells for which server and kind of credentials it was made; `number` how many names were taken."""
+
+    purpose: str
+    serial: str
+    number: int
+    name: str
+    proof: str = field(repr=False)
+    credentials_type: str = "ACCESS_TOKEN"
+
+    @property
+    def credentials(self) -> Credentials:
+        return Credentials(self.credentials_type, self.name, self.proof)
+
+
+def purpose_of(request: ProvisionRequest) -> str:
+    """A hash of all that the chosen name and credentials depend on."""
+    certificate = request.device_server.certificate
+    proof = certificate.read_bytes() if request.credentials_type == "X509_CERTIFICATE" and certificate else b""
+    parts = (str(request.server), str(request.device_server), request.credentials_type, request.name)
+    return hashlib.sha256("\0".join(parts).encode() + proof).hexdigest()[:32]
+
+
+def begin(request: ProvisionRequest, serial: str | None) -> Journal:
+    """A new journal, not yet on the disk."""
+    certificate = request.device_server.certificate
+    with_certificate = request.credentials_type == "X509_CERTIFICATE" and certificate
+    serial = serial or identity.random_serial()
+    return Journal(
+        purpose=purpose_of(request),
+        serial=serial,
+        number=0,
+        name=identity.complete(request.name, serial, 0),
+        proof=certificate.read_text() if with_certificate and certificate else identity.new_token(),
+        credentials_type=request.credentials_type,
+    )
+
+
+def next_name(journal: Journal, request: ProvisionRequest) -> Journal:
+    """The journal with another name, because this one is taken."""
+    number = journal.number + 1
+    return replace(journal, number=number, name=identity.complete(request.name, journal.serial, number))
+
+
+def write(folder: Path, journal: Journal) -> None:
+    """On the disk when it returns; only the agent's account may read it."""
+    durable.place(folder / FILE, json.dumps({"format": 1, **asdict(journal)}).encode(), 0o600)
+
+
+def read(folder: Path) -> Journal | None:
+    """The journal, None when there is none or when it is not one of ours (it is replaced then)."""
+    try:
+        values = strictjson.parse(durable.read(folder / FILE, strictjson.LIMIT))
+    except (FileNotFoundError, ValueError):
+        return None
+    if values.pop("format", None) != 1:
+        return None
+    try:
+        journal = Journal(**values)
+    except TypeError:
+        return None
+    texts = (journal.purpose, journal.serial, journal.name, journal.proof, journal.credentials_type)
+    sound = all(isinstance(t, str) and t for t in texts) and isinstance(journal.number, int)
+    return journal if sound else None

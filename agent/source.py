@@ -1,0 +1,75 @@
+"""Readings of the camera: from a program, from a file that another program writes, or simulated."""
+
+import math
+import re
+import time
+from typing import Any
+
+from agent import durable, strictjson
+from agent.errors import AgentError
+from agent.settings import Source
+
+PLAUSIBLE = (-50.0, 2000.0)
+"""°C; what the pipeline takes of any `temp…` value."""
+MOST_FIELDS = 50
+
+
+class ReadingError(Exception):
+    """There is no good reading now; the next one may be better."""
+
+
+def read(source: Source, interval: float) -> dict[str, float]:
+    """One reading, as in {"temp_max": 511.2, "temp_min": 430.0, "temp_mean": 480.1} (°C); raises ReadingError."""
+    if source.simulator:
+        return simulated(time.monotonic())
+    try:
+        data = _from_command(source, interval) if source.command else _from_file(source, interval)
+        values = strictjson.parse(data)
+    except (AgentError, OSError, ValueError) as error:
+        raise ReadingError(str(error)) from error
+    return checked(values)
+
+
+def _from_command(source: Source, interval: float) -> bytes:
+    import subprocess  # here, because an agent whose source is a file never needs it
+
+    limit = max(interval, 10)
+    try:
+        done = subprocess.run(
+            source.command or (), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ReadingError(f"the command took longer than {limit:g} s") from None
+    if done.returncode:
+        told = done.stderr.decode("utf-8", "replace").strip()[-200:]
+        raise ReadingError(f"the command ended with {done.returncode}: {told}")
+    return done.stdout
+
+
+def _from_file(source: Source, interval: float) -> bytes:
+    if source.file is None:
+        raise ReadingError("no source is set")
+    age = time.time() - source.file.stat().st_mtime
+    if age > max(3 * interval, 30):
+        raise ReadingError(f"{source.file} was last written {age:.0f} s ago")
+    return durable.read(source.file, strictjson.LIMIT)
+
+
+def checked(values: dict[str, Any]) -> dict[str, float]:
+    """The reading when every value is a plausible number; raises ReadingError with the first that is not."""
+    if not 0 < len(values) <= MOST_FIELDS:
+        raise ReadingError(f"a reading has 1 to {MOST_FIELDS} values, this one has {len(values)}")
+    for key, value in values.items():
+        if not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", key) or key == "ts":
+            raise ReadingError(f'"{key[:40]}" is not a name of a value: use letters, digits and "_"')
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ReadingError(f"{key} must be a number, it is {strictjson.kind(value)}")
+        if key.startswith("temp") and not PLAUSIBLE[0] <= value <= PLAUSIBLE[1]:
+            raise ReadingError(f"{key} is {value:g} °C, which is not between {PLAUSIBLE[0]:g} and {PLAUSIBLE[1]:g}")
+    return values
+
+
+def simulated(seconds: float) -> dict[str, float]:
+    """What a camera might see of an annealer at a moment, °C."""
+    mean = 480 + 20 * math.sin(seconds / 300) + 0.5 * math.sin(seconds * 1.7)
+    return {"temp_mean": round(mean, 2), "temp_max": round(mean + 31, 2), "temp_min": round(mean - 45, 2)}

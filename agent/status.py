@@ -1,0 +1,84 @@
+"""How far provisioning is, for people and programs: `provision_status.json`."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent import clock, durable, strictjson
+from agent.errors import AgentError
+from agent.logs import Log
+
+FILE = "provision_status.json"
+MARKER = "provision.txt"
+PROCESSED = "provision.txt.processed"
+KEPT_HISTORY = 20
+
+
+@dataclass
+class StatusFile:
+    """Writes each change of an attempt. It never stops provisioning: what cannot be written is a warning."""
+
+    folder: Path
+    attempt: str
+    log: Log
+
+    def __post_init__(self) -> None:
+        self._entry: dict[str, Any] = {"attempt": self.attempt, "started": clock.timestamp()}
+        self._history = [self._entry, *read(self.folder).get("history", [])][:KEPT_HISTORY]
+
+    def set(self, phase: str, **details: object) -> None:
+        """Write the phase (in-progress, completed, failed) with details."""
+        self._entry.update(phase=phase, updated=clock.timestamp(), **details)
+        _write(self.folder, self._history, self.log)
+
+
+def _write(folder: Path, history: list[dict[str, Any]], log: Log) -> None:
+    data = json.dumps({"format": 1, **history[0], "history": history}, indent=2) + "\n"
+    try:
+        durable.place(folder / FILE, data.encode(), 0o640)
+    except AgentError as error:
+        log.warning("status not written", error=error.message, advice=error.advice)
+
+
+def close(folder: Path, log: Log) -> None:
+    """Note that the newest attempt was completed: it was interrupted when only this note was missing."""
+    history = read(folder).get("history", [])
+    if history:
+        history[0].update(phase="completed", updated=clock.timestamp())
+        _write(folder, history, log)
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """The stored status; empty when there is none or when it is damaged."""
+    try:
+        values = strictjson.parse(durable.read(folder / FILE, strictjson.LIMIT))
+    except (FileNotFoundError, ValueError, AgentError):
+        return {}
+    history = values.get("history")
+    sound = isinstance(history, list) and all(isinstance(entry, dict) for entry in history)
+    return values if sound else {}
+
+
+def describe(folder: Path, *, running: bool) -> dict[str, Any]:
+    """The phase as it is now: pending, in-progress, completed, failed, or none when nothing was ever asked.
+
+    `running`: whether an agent holds the folder. An attempt in progress without one was interrupted; the next start
+    goes on with it.
+    """
+    stored = read(folder)
+    asked = (folder / MARKER).exists()
+    phase = str(stored.get("phase", "none"))
+    interrupted = phase == "in-progress" and not running
+    if asked and phase in ("none", "completed"):
+        phase = "pending"
+    elif interrupted and not asked:
+        phase, interrupted = "completed" if (folder / PROCESSED).exists() else "none", False
+    keys = ("attempt", "started", "updated", "device", "step", "retries", "last_failure", "error")
+    return {
+        "phase": phase,
+        "interrupted": interrupted,
+        "asked": asked,
+        **{key: stored[key] for key in keys if key in stored},
+        "history": stored.get("history", []),
+    }

@@ -1,0 +1,43 @@
+"""`python -m bench [render] [deploy] [agent] [hub] [--json]`: what a studio costs, beside its peers."""
+
+import argparse
+import asyncio
+import sys
+
+from bench import agent, deploy, hub, render, table
+from bench.table import Row
+from lab.can_boot import why_not
+from lab.run import LabError
+
+TITLES = {"render": "Rendering", "deploy": "Deploying, on a lab host", "agent": "The device agent", "hub": "The hub"}
+
+
+def measured(name: str, rounds: int) -> list[Row]:
+    """The rows of one benchmark."""
+    if name == "deploy":
+        if reason := why_not():
+            raise LabError(f"no host can be booted here: {reason}")
+        return deploy.measure(rounds)
+    if name == "hub":
+        return asyncio.run(hub.measure())
+    return render.measure() if name == "render" else agent.measure()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("what", nargs="*", choices=[*TITLES], default=None, help="default: all")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs (default: 5)")
+    args = parser.parse_args()
+    try:
+        for name in args.what or TITLES:
+            rows = measured(name, args.rounds)
+            table.show(TITLES[name], rows, as_json=args.json)
+    except LabError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""Results as a table for people and as JSON for programs."""
+
+import json
+from dataclasses import asdict, dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line: what was measured, its value, the peer's in the same run, their ratio, and what was hoped for."""
+
+    what: str
+    value: str
+    peer: str
+    ratio: str
+    goal: str
+    met: bool | None
+
+
+def show(title: str, rows: list[Row], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"title": title, "rows": [asdict(row) for row in rows]}))
+        return
+    table = Table(title=title, title_justify="left")
+    for heading in ("what", "value", "peer in the same run", "ratio", "goal", "met"):
+        table.add_column(heading)
+    for row in rows:
+        met = {True: "yes", False: "NO", None: "-"}[row.met]
+        table.add_row(row.what, row.value, row.peer, row.ratio, row.goal, met)
+    Console(width=None if Console().is_terminal else 150).print(table)

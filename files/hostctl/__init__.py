@@ -1,0 +1,1 @@
+"""What runs on a studio's host, as root, with the standard library alone."""

@@ -1,0 +1,104 @@
+"""What a device calls: register and heartbeat."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+
+from hub import enrol, heartbeat
+from hub.api.types import Body, Count, DeviceId, FcmToken, Kind, Line, RequestId, Site, TokenText, Word
+from hub.auth import DeviceDep, bearer
+from hub.context import record, request_id
+from hub.errors import Refused
+from hub.ids import last4, new_token, parse_token
+from hub.service import HubDep
+
+router = APIRouter(prefix="/v1", tags=["devices"])
+
+
+class Register(Body):
+    device_id: DeviceId
+    token: TokenText | None = Field(None, description="the enrolment token; or `Authorization: Bearer <token>`")
+    device_token: TokenText | None = Field(
+        None,
+        description="a token `<12 letters or digits>.<secret of at least 20 characters>` that the device made and "
+        "stored first: then a registration whose answer was lost can be repeated. Without it the hub makes one.",
+    )
+    kind: Kind | None = Field(None, description="default: what it was known as before, or tablet")
+    alias: Line | None = None
+    site: Site | None = None
+    fcm_token: FcmToken | None = None
+
+
+class Registered(BaseModel):
+    device_id: str
+    device_token: str
+    created: bool
+    request_id: str
+
+
+class Beat(Body):
+    status: Word
+    battery_pct: int | None = Field(None, ge=0, le=100)
+    network_type: Word | None = None
+    uptime_s: Count | None = None
+    heartbeat_id: RequestId | None = Field(None, description="the same id is stored once, however often it is sent")
+    fcm_token: FcmToken | None = None
+
+
+class BeatTaken(BaseModel):
+    ok: bool = True
+    dedup: bool
+    request_id: str
+
+
+@router.post("/register", responses={401: {"description": "the token is not taken"}, 409: {"description": "exists"}})
+async def register(hub: HubDep, wanted: Register, request: Request) -> Registered:
+    """Exchange a one-time enrolment token for the device's own token."""
+    given = wanted.token or bearer(request.headers.get("authorization")) or ""
+    token = parse_token(given)
+    about: dict[str, Any] = {
+        "device_id": wanted.device_id,
+        "alias": wanted.alias,
+        "token_id": last4(token.id if token else None),
+    }
+    record("register.request", "debug", **about, result=None)
+    try:
+        hub.limit("register", request.client.host if request.client else "-")
+        own = parse_token(wanted.device_token) if wanted.device_token is not None else new_token()
+        if own is None:
+            raise Refused(422, "invalid", "device_token must be <12 letters or digits>.<at least 20 characters>.")
+        chosen = wanted.device_token is not None
+        registration = enrol.Registration(
+            wanted.device_id, own, chosen, wanted.kind, wanted.alias, wanted.site, wanted.fcm_token
+        )
+        created = await hub.db.write(enrol.register(token, registration))
+    except enrol.TokenRefused as error:
+        if error.reason == "expired":
+            record("sec.token.expired", "warning", reason="expired", token_id=last4(error.token_id))
+        record("register.fail", "warning", **about, result=error.reason)
+        raise error.answer() from None
+    except Refused as error:
+        record("register.fail", "warning", **about, result=error.code)
+        raise
+    request.app.state.device_memory.forget()
+    if created:
+        record("sec.token.consume", reason="register", token_id=about["token_id"])
+    record("register.success", **about, result="created" if created else "repeated")
+    return Registered(device_id=wanted.device_id, device_token=own.text, created=created, request_id=request_id())
+
+
+@router.post("/heartbeat")
+async def beat(hub: HubDep, device: DeviceDep, sent: Beat) -> BeatTaken:
+    """Say that the device lives. What was answered with success is stored."""
+    taken = heartbeat.Heartbeat(device_id=device.device_id, request_id=request_id(), **sent.model_dump())
+    fresh = await hub.db.write(heartbeat.ingest(taken, hub.settings.heartbeat_dedup_seconds * 1000))
+    (hub.metrics.heartbeats if fresh else hub.metrics.heartbeat_dedups).inc()
+    record(
+        "heartbeat.ingest" if fresh else "heartbeat.dedup",
+        status=sent.status,
+        battery_pct=sent.battery_pct,
+        network_type=sent.network_type,
+        uptime_s=sent.uptime_s,
+    )
+    return BeatTaken(dedup=not fresh, request_id=taken.request_id)

@@ -1,0 +1,146 @@
+"""The live page, its login and its streams."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Form, Header, Query, Request
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+
+from hub.api.types import TokenText
+from hub.auth import COOKIE, SESSION_SECONDS, AdminOnly, cross_site, session_cookie, session_is_good
+from hub.context import record
+from hub.errors import Refused
+from hub.ids import same
+from hub.live.broadcast import RESET
+from hub.live.view import view
+from hub.service import Hub, HubDep
+
+router = APIRouter(tags=["live page"])
+FOLDER: Final = Path(__file__).parent.parent / "page"
+ASSETS: Final = {"page.js": "text/javascript", "page.css": "text/css"}
+PING_SECONDS: Final = 15
+SEND_SECONDS: Final = 10
+MOST_PAGES: Final = 1000
+SECURITY: Final = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-store",
+}
+
+
+def _has_session(hub: Hub, request: Request) -> bool:
+    token = hub.settings.admin_token.get_secret_value()
+    return session_is_good(token, request.cookies.get(COOKIE), time.time())
+
+
+def _html(name: str, status: int = 200) -> HTMLResponse:
+    return HTMLResponse((FOLDER / name).read_text("utf-8"), status, headers=SECURITY)
+
+
+@router.get("/", include_in_schema=False)
+async def page(hub: HubDep, request: Request) -> Response:
+    if not _has_session(hub, request):
+        return RedirectResponse("/login", 303, headers=SECURITY)
+    return _html("page.html")
+
+
+@router.get("/login", include_in_schema=False)
+async def login_form() -> Response:
+    return _html("login.html")
+
+
+@router.get("/static/{name}", include_in_schema=False)
+async def asset(name: str) -> Response:
+    """Only the files that are named here."""
+    if name not in ASSETS:
+        raise Refused(404, "not_found", "There is no such file.")
+    return FileResponse(FOLDER / name, media_type=ASSETS[name], headers={**SECURITY, "cache-control": "no-cache"})
+
+
+@router.post("/login", responses={303: {"description": "logged in"}, 401: {"description": "wrong token"}})
+async def login(hub: HubDep, request: Request, token: Annotated[TokenText, Form()]) -> Response:
+    """Log in to the page with the admin token; sets a session cookie for twelve hours."""
+    hub.limit("login", request.client.host if request.client else "-")
+    if cross_site(request) or not same(token.strip(), hub.settings.admin_token.get_secret_value()):
+        record("sec.admin.denied", "warning", reason="wrong token at login", token_id=None)
+        return _html("denied.html", 401)
+    record("admin.login")
+    answer = RedirectResponse("/", 303, headers=SECURITY)
+    cookie = session_cookie(hub.settings.admin_token.get_secret_value(), time.time())
+    secure = request.url.scheme == "https"
+    answer.set_cookie(COOKIE, cookie, SESSION_SECONDS, httponly=True, samesite="strict", secure=secure)
+    return answer
+
+
+@router.post("/logout", dependencies=[AdminOnly])
+async def logout() -> Response:
+    """Forget the session of this browser."""
+    answer = RedirectResponse("/login", 303, headers=SECURITY)
+    answer.delete_cookie(COOKIE)
+    return answer
+
+
+@router.get("/live/view", dependencies=[AdminOnly])
+async def live_view(hub: HubDep) -> dict[str, Any]:
+    """All that the page shows but the furnaces."""
+    return await view(hub)
+
+
+@router.get("/live/furnaces", dependencies=[AdminOnly])
+async def live_furnaces(hub: HubDep) -> dict[str, Any]:
+    """The furnaces' last 24 hours, their limits, and the seconds since the last sample."""
+    return await hub.outside.furnaces()
+
+
+Count = Annotated[int | None, Query(ge=0, le=2**53)]
+Mounted = Annotated[float | None, Query(ge=0, le=600, allow_inf_nan=False)]
+
+
+@router.get("/live/events", dependencies=[AdminOnly], response_class=EventSourceResponse)
+async def events(
+    hub: HubDep,
+    last_id: Count = None,
+    mounted_s: Mounted = None,
+    last_event_id: Annotated[str | None, Header(max_length=32)] = None,
+) -> EventSourceResponse:
+    """What happens, as server-sent events: run, chunk, changed, reset. Resumes after Last-Event-ID."""
+    began = time.perf_counter()
+    if hub.live.pages >= MOST_PAGES:
+        raise Refused(503, "too_many_pages", "Too many pages are open.", {"Retry-After": "30"})
+    if mounted_s is not None:
+        hub.metrics.live_mount.observe(mounted_s)
+    given = last_event_id if last_event_id and last_event_id.isascii() and last_event_id.isdigit() else None
+
+    async def stream() -> AsyncIterator[ServerSentEvent]:
+        joined = hub.live.join(int(given) if given else last_id)
+        hub.metrics.live_connect.observe(time.perf_counter() - began)
+        try:
+            yield ServerSentEvent(comment="connected", retry=2000)
+            while True:
+                event = await joined.queue.get()
+                if event.kind == RESET:
+                    hub.metrics.live_errors.labels("reset").inc()
+                yield ServerSentEvent(id=str(event.id), event=event.kind, data=event.data)
+        except asyncio.CancelledError:
+            raise
+        finally:
+            hub.live.leave(joined)
+
+    return EventSourceResponse(
+        _counted(hub, stream()), ping=PING_SECONDS, send_timeout=SEND_SECONDS, headers={"cache-control": "no-store"}
+    )
+
+
+async def _counted(hub: Hub, stream: AsyncIterator[ServerSentEvent]) -> AsyncIterator[ServerSentEvent]:
+    try:
+        async for event in stream:
+            yield event
+    except Exception:
+        hub.metrics.live_errors.labels("broken").inc()
+        raise

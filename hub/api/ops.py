@@ -1,0 +1,57 @@
+"""Health, metrics and the level of the log."""
+
+from typing import Any, Literal
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+from sqlalchemy import Connection, text
+from starlette.responses import JSONResponse, Response
+
+from hub.auth import AdminOnly
+from hub.context import record
+from hub.logs import set_level
+from hub.metrics import CONTENT_TYPE
+from hub.service import HubDep
+from hub.store import Unavailable
+
+router = APIRouter(tags=["operations"])
+metrics_router = APIRouter(tags=["operations"])
+
+
+class LogLevel(BaseModel):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+
+
+@router.get("/healthz")
+async def healthz() -> dict[str, str]:
+    """The process answers. No login."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: {"description": "The database does not answer"}})
+async def readyz(hub: HubDep) -> JSONResponse:
+    """The database answers; what else is wrong is listed but does not make the hub unready. No login."""
+
+    def ping(conn: Connection) -> Any:
+        return conn.execute(text("SELECT 1")).scalar()
+
+    try:
+        await hub.db.read(ping)
+    except Unavailable:
+        return JSONResponse({"status": "unavailable", "problems": {"database": "does not answer"}}, 503)
+    return JSONResponse({"status": "ok", "problems": hub.problems})
+
+
+@metrics_router.get("/metrics", dependencies=[AdminOnly], response_class=Response)
+async def metrics(hub: HubDep) -> Response:
+    """Every counter, in Prometheus' text format."""
+    record("metrics.scrape", "debug")
+    return Response(hub.metrics.exposition(), media_type=CONTENT_TYPE)
+
+
+@router.put("/admin/log-level", dependencies=[AdminOnly])
+async def log_level(hub: HubDep, wanted: LogLevel) -> LogLevel:
+    """Change the level of the log until the next restart."""
+    set_level(hub.logs, wanted.level)
+    record("admin.log_level", "warning", wanted_level=wanted.level)
+    return wanted

@@ -1,0 +1,103 @@
+"""Waiting for a device to come online."""
+
+import asyncio
+import time
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field
+
+from hub import enrol
+from hub.api.types import Body, DeviceId
+from hub.auth import Authorization, enrolment_token, is_admin, refuse_admin
+from hub.errors import Refused
+from hub.provision.events import ProvisionEvents
+from hub.provision.waits import TooManyWaits, Waiter, about
+from hub.service import HubDep
+
+
+class WaitFor(Body):
+    method: Literal["ble", "softap"] = Field(description="how the device is being provisioned")
+    timeout: float = Field(60, gt=0, le=600, description="seconds", allow_inf_nan=False)
+    require_fresh: bool = Field(True, description="only a message sent after the wait began; not one that was retained")
+    device_id: DeviceId | None = Field(None, description="without it any device will do")
+
+
+class Waited(BaseModel):
+    status: Literal["success", "cached", "timeout"]
+    device_id: str | None
+    elapsed: float
+    fresh: bool
+
+
+async def _may_wait(hub: HubDep, request: Request, _: Authorization = None) -> None:
+    """The admin, or an app that holds an enrolment token."""
+    if is_admin(hub, request):
+        return
+    token = enrolment_token(request)
+    if token is not None:
+        hub.limit("provision", request.client.host if request.client else "-")
+        try:
+            await hub.db.read(lambda conn: enrol.check_token(conn, token))
+            return
+        except enrol.TokenRefused as error:
+            raise error.answer() from None
+    refuse_admin(hub, request)
+
+
+router = APIRouter(prefix="/provision", tags=["provisioning"], dependencies=[Depends(_may_wait)])
+
+
+@router.post("/wait")
+async def wait(hub: HubDep, request: Request, wanted: WaitFor) -> Waited:
+    """Wait until a device reports its state (MQTT), at most `timeout` seconds."""
+    return await _wait(hub, request, wanted)
+
+
+@router.get("/wait")
+async def wait_get(hub: HubDep, request: Request, wanted: Annotated[WaitFor, Query()]) -> Waited:
+    """The same, with the parameters in the address."""
+    return await _wait(hub, request, wanted)
+
+
+async def _wait(hub: HubDep, request: Request, wanted: WaitFor) -> Waited:
+    waits, events = hub.provisioning.waits, hub.provisioning.events
+    try:
+        waiter = waits.begin(wanted.method, wanted.timeout, wanted.require_fresh, wanted.device_id)
+    except TooManyWaits:
+        raise Refused(503, "too_many_waits", "Too many waits are in progress.", {"Retry-After": "5"}) from None
+    fields = dict(about(waiter))
+    try:
+        events.wait_start(fields)
+        known = None if wanted.require_fresh else waits.known(wanted.device_id)
+        if known is not None:
+            events.wait_cached(known.device_id, fields, waiter.started - known.at)
+            return Waited(status="cached", device_id=known.device_id, elapsed=0.0, fresh=False)
+        return await _answered(request, waiter, events, fields)
+    finally:
+        waits.end(waiter)
+
+
+async def _answered(request: Request, waiter: Waiter, events: ProvisionEvents, fields: dict[str, Any]) -> Waited:
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        wanted: set[asyncio.Future[Any]] = {waiter.answer, gone}
+        await asyncio.wait(wanted, timeout=waiter.timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+    elapsed = time.monotonic() - waiter.started
+    if waiter.answer.done():
+        seen = waiter.answer.result()
+        events.wait_success(seen.device_id, waiter.method, elapsed, not seen.retained)
+        return Waited(status="success", device_id=seen.device_id, elapsed=round(elapsed, 3), fresh=not seen.retained)
+    if gone.done() and not gone.cancelled():
+        events.wait_forgotten(waiter.method)
+        raise Refused(499, "disconnected", "The asker went away.")
+    events.wait_timeout(fields, elapsed)
+    return Waited(status="timeout", device_id=waiter.device_id, elapsed=round(elapsed, 3), fresh=False)
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,18 @@
+"""Refusals: an HTTP status, a message for a person, and what to do."""
+
+from collections.abc import Mapping
+
+
+class Refused(Exception):
+    """An answer other than success. `code` is a short stable word for programs, `detail` a sentence for people."""
+
+    def __init__(self, status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+
+
+def not_found(what: str, name: str) -> Refused:
+    return Refused(404, "not_found", f"There is no {what} {name!r}.")

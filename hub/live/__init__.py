@@ -1,0 +1,1 @@
+"""The live page: what happens, streamed to browsers."""

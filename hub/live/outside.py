@@ -1,0 +1,166 @@
+"""What the page shows of the stack around the hub: furnaces from VictoriaMetrics, alerts from Alertmanager, health.
+
+What cannot be reached is said to be away, within seconds; answers are kept for two seconds so that many pages ask once.
+"""
+
+import asyncio
+import json
+import math
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import httpx
+from pydantic import BaseModel, Field, ValidationError
+
+from hub.settings import Settings, SettingsError
+
+DAY: Final = 86_400
+STEP: Final = 300
+KEPT_SECONDS: Final = 2.0
+TIMEOUT: Final = 3.0
+TEMPERATURE: Final = "furnace_furnace_temp"
+MOST_SERIES: Final = 100
+Json = dict[str, Any]
+
+
+class Furnace(BaseModel):
+    id: str
+    label: str | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class PageConfig(BaseModel):
+    """The file that HUB_PAGE_CONFIG names: the studio's name and its furnaces with their limits, in °C."""
+
+    title: str = "Studio"
+    studio: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")] = ""
+    furnaces: list[Furnace] = []
+
+
+def page_config(path: Path | None) -> PageConfig:
+    """Raises SettingsError."""
+    if path is None:
+        return PageConfig()
+    try:
+        return PageConfig.model_validate(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, ValidationError) as error:
+        raise SettingsError(f"HUB_PAGE_CONFIG ({path}) cannot be used: {error}") from None
+
+
+class Away(Exception):
+    """A part of the stack does not answer as it should."""
+
+
+class Outside:
+    def __init__(self, settings: Settings) -> None:
+        self._tsdb = settings.tsdb_url.rstrip("/")
+        self._alertmanager = settings.alertmanager_url.rstrip("/")
+        self.config = page_config(settings.page_config)
+        self._http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False)
+        self._kept: dict[str, tuple[float, asyncio.Future[Any]]] = {}
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def furnaces(self) -> Json:
+        """{"furnaces": [{id, label, low, high, age_s, points: [[s, °C]]}], "problem": text or null}"""
+        return dict(await self._once("furnaces", self._furnaces))
+
+    async def alerts(self) -> Json:
+        """{"alerts": [{name, severity, summary, since}], "problem": text or null}"""
+        return dict(await self._once("alerts", self._alerts))
+
+    async def health(self) -> list[Json]:
+        """[{part, ok}] of the parts whose addresses are known."""
+        return list(await self._once("health", self._health))
+
+    async def _once(self, name: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+        at, future = self._kept.get(name, (0.0, None))
+        if future is None or time.monotonic() - at > KEPT_SECONDS:
+            future = asyncio.ensure_future(ask())
+            self._kept[name] = (time.monotonic(), future)
+        return await asyncio.shield(future)
+
+    async def _get(self, url: str, **params: str | float) -> Any:
+        try:
+            response = await self._http.get(url, params=params)
+            response.raise_for_status()
+            return response.json()
+        except (httpx.HTTPError, ValueError) as error:
+            raise Away(type(error).__name__) from None
+
+    async def _query(self, path: str, query: str, **more: float) -> list[Json]:
+        # Without nocache VictoriaMetrics hides the last half minute.
+        answer = await self._get(f"{self._tsdb}/api/v1/{path}", query=query, nocache=1, **more)
+        try:
+            found: list[Json] = answer["data"]["result"][:MOST_SERIES]
+        except (KeyError, TypeError):
+            raise Away("an unexpected answer") from None
+        return found
+
+    async def _furnaces(self) -> Json:
+        shown = {f.id: f.model_dump() | {"points": [], "age_s": None} for f in self.config.furnaces}
+        if not self._tsdb:
+            return {"furnaces": list(shown.values()), "problem": "VictoriaMetrics is not set up (HUB_TSDB_URL)"}
+        chosen = f'{{studio="{self.config.studio}"}}' if self.config.studio else ""
+        now = time.time()
+        try:
+            series, ages = await asyncio.gather(
+                self._query(
+                    "query_range",
+                    f"avg by (furnace) (avg_over_time({TEMPERATURE}{chosen}[{STEP}s]))",
+                    start=int(now - DAY),
+                    end=int(now),
+                    step=STEP,
+                ),
+                self._query("query", f"max by (furnace) (tlast_over_time({TEMPERATURE}{chosen}[{DAY}s]))"),
+            )
+        except Away as error:
+            return {"furnaces": list(shown.values()), "problem": f"VictoriaMetrics is away: {error}"}
+        try:
+            for found in series:
+                furnace = _furnace(shown, found)
+                furnace["points"] = [[at, round(float(v), 1)] for at, v in found["values"] if math.isfinite(float(v))]
+            for found in ages:
+                _furnace(shown, found)["age_s"] = max(0, round(now - float(found["value"][1])))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return {"furnaces": list(shown.values()), "problem": "VictoriaMetrics gave an unexpected answer"}
+        return {"furnaces": list(shown.values()), "problem": None}
+
+    async def _alerts(self) -> Json:
+        if not self._alertmanager:
+            return {"alerts": [], "problem": "Alertmanager is not set up (HUB_ALERTMANAGER_URL)"}
+        try:
+            answer = await self._get(f"{self._alertmanager}/api/v2/alerts", active="true", silenced="false")
+            return {"alerts": [_alert(item) for item in answer[:MOST_SERIES]], "problem": None}
+        except (Away, AttributeError, TypeError) as error:
+            return {"alerts": [], "problem": f"Alertmanager is away: {error}"}
+
+    async def _health(self) -> list[Json]:
+        asked = [("VictoriaMetrics", self._tsdb, "/health"), ("Alertmanager", self._alertmanager, "/-/healthy")]
+
+        async def check(part: str, url: str) -> Json:
+            try:
+                return {"part": part, "ok": (await self._http.get(url)).status_code == 200}
+            except httpx.HTTPError:
+                return {"part": part, "ok": False}
+
+        return list(await asyncio.gather(*(check(part, url + path) for part, url, path in asked if url)))
+
+
+def _furnace(shown: dict[str, Json], series: Json) -> Json:
+    name = str(series["metric"].get("furnace", "?"))
+    return shown.setdefault(name, Furnace(id=name).model_dump() | {"points": [], "age_s": None})
+
+
+def _alert(item: Json) -> Json:
+    labels, notes = item.get("labels", {}), item.get("annotations", {})
+    return {
+        "name": str(labels.get("alertname", "?")),
+        "severity": str(labels.get("severity", "")),
+        "summary": str(notes.get("summary", "")),
+        "since": str(item.get("startsAt", "")),
+    }

@@ -1,0 +1,122 @@
+"""Around every request: its id, HTTPS, the size of its body, its metrics and its log lines. Plain ASGI."""
+
+import time
+from typing import Any, Final
+
+import structlog
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from hub.context import RequestContext, current, flush, record
+from hub.ids import accepted_request_id, new_request_id
+from hub.metrics import METHODS, Metrics, status_class
+
+log = structlog.get_logger()
+BODY_BYTES: Final = 128 * 1024
+PLAIN_HTTP: Final = frozenset({"/healthz", "/readyz"})
+USER_AGENT_CHARS: Final = 200
+
+
+class TooBig(Exception):
+    """The body is larger than the route takes."""
+
+
+def _clean(text: str | None) -> str | None:
+    return "".join(c for c in text[:USER_AGENT_CHARS] if c.isprintable()) if text else None
+
+
+class Ingress:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, https_only: bool, big_bodies: dict[str, int] | None = None
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._https_only = https_only
+        self._big_bodies = big_bodies or {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        given = [value for key, value in scope["headers"] if key == b"x-request-id"]
+        headers = Headers(scope=scope)
+        context = RequestContext(
+            request_id=accepted_request_id(given) or new_request_id(),
+            ip=scope["client"][0] if scope.get("client") else None,
+            user_agent=_clean(headers.get("user-agent")),
+        )
+        token = current.set(context)
+        begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                self._finish(scope, context, message["status"], started)
+                message["headers"] = [*message.get("headers", []), (b"x-request-id", context.request_id.encode())]
+            await send(message)
+
+        try:
+            refusal = self._refusal(scope, headers)
+            if refusal is not None:
+                await refusal(scope, receive, answer)
+            else:
+                await self._app(scope, self._bounded(scope, receive), answer)
+        except TooBig:
+            if not begun:
+                await _too_big()(scope, receive, answer)
+        except Exception as error:
+            log.error("http.error", exc_info=error)
+            if begun:
+                raise
+            await JSONResponse({"code": "error", "detail": "The hub failed; its log says why."}, 500)(
+                scope, receive, answer
+            )
+        finally:
+            if not begun:
+                self._finish(scope, context, 499, started)
+            current.reset(token)
+
+    def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
+        if self._https_only and scope["scheme"] != "https" and scope["path"] not in PLAIN_HTTP:
+            record("sec.https.enforced", "warning", reason="plain HTTP", token_id=None)
+            return JSONResponse({"code": "https_only", "detail": "Use https://; plain HTTP is refused."}, 403)
+        length = headers.get("content-length", "0")
+        if not (length.isascii() and length.isdigit()) or int(length) > self._allowed(scope):
+            return _too_big()
+        return None
+
+    def _allowed(self, scope: Scope) -> int:
+        return self._big_bodies.get(scope["path"], BODY_BYTES)
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        left = self._allowed(scope)
+
+        async def bounded() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise TooBig
+            return message
+
+        return bounded
+
+    def _finish(self, scope: Scope, context: RequestContext, status: int, started: float) -> None:
+        latency = (time.perf_counter() - started) * 1000
+        route: Any = scope.get("route")
+        context.route = getattr(route, "path", None) or "unmatched"
+        context.status_code = status
+        context.latency_ms = round(latency, 3)
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
+        self._metrics.http_requests.labels(context.route, method, status_class(status)).inc()
+        self._metrics.http_latency.labels(context.route).observe(latency)
+        if not context.events:
+            log.debug("http.request", method=method)
+        flush(context)
+
+
+def _too_big() -> JSONResponse:
+    return JSONResponse({"code": "too_big", "detail": "The body is larger than this route takes."}, 413)

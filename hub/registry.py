@@ -1,0 +1,60 @@
+"""The devices the hub knows: listed, renamed, revoked."""
+
+from typing import Any
+
+from sqlalchemy import Connection, select, update
+
+from hub.errors import not_found
+from hub.ids import now_ms
+from hub.store.database import Work
+from hub.store.tables import devices, one, rows
+
+d = devices.c
+SHOWN = (
+    d.device_id,
+    d.kind,
+    d.alias,
+    d.site,
+    d.created_at,
+    d.registered_at,
+    d.revoked_at,
+    d.last_seen_at,
+    d.status,
+    d.battery_pct,
+    d.network_type,
+    d.uptime_s,
+)
+
+
+def listed(limit: int, after: str = "") -> Work[list[dict[str, Any]]]:
+    """Up to `limit` devices whose id comes after `after`, in the order of their ids."""
+    return lambda conn: rows(conn, select(*SHOWN).where(d.device_id > after).order_by(d.device_id).limit(limit))
+
+
+def change(device_id: str, values: dict[str, Any]) -> Work[dict[str, Any]]:
+    """Set alias and site. Raises Refused when there is no such device."""
+
+    def work(conn: Connection) -> dict[str, Any]:
+        if values:
+            conn.execute(update(devices).where(d.device_id == device_id).values(**values))
+        found = one(conn, select(*SHOWN).where(d.device_id == device_id))
+        if found is None:
+            raise not_found("device", device_id)
+        return found
+
+    return work
+
+
+def revoke(device_id: str) -> Work[str | None]:
+    """The device's token is good no more; its id. Raises Refused when there is no such device."""
+
+    def work(conn: Connection) -> str | None:
+        found = one(conn, select(d.token_id).where(d.device_id == device_id))
+        if found is None:
+            raise not_found("device", device_id)
+        conn.execute(
+            update(devices).where(d.device_id == device_id, d.revoked_at.is_(None)).values(revoked_at=now_ms())
+        )
+        return str(found["token_id"]) if found["token_id"] else None
+
+    return work

@@ -1,0 +1,69 @@
+"""What is old is removed, a bounded number of rows at a time so that nothing else waits long."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Final
+
+import structlog
+from sqlalchemy import Column, Connection, Table, delete, select
+
+from hub.ids import now_ms
+from hub.service import Hub
+from hub.store.database import Work
+from hub.store.tables import apk_download_events, heartbeats, provision_audit, runs
+
+log = structlog.get_logger()
+ROWS: Final = 1000
+PERIOD: Final = 600.0
+DAY_MS: Final = 86_400_000
+ENDED: Final = ("ok", "error", "timeout")
+
+
+def remove_before(table: Table, key: Column[object], when: Column[object], before: int) -> Work[int]:
+    """Remove up to ROWS rows that are older than `before`; how many it were. A run goes with its chunks."""
+    old = select(key).where(when < before)
+    if table is runs:
+        old = old.where(runs.c.status.in_(ENDED))
+
+    def work(conn: Connection) -> int:
+        return int(conn.execute(delete(table).where(key.in_(old.limit(ROWS)))).rowcount)
+
+    return work
+
+
+async def clean(hub: Hub) -> int:
+    """Remove all that is past its time; how many rows it were."""
+    days = hub.settings
+    limits = (
+        (heartbeats, heartbeats.c.id, heartbeats.c.received_at, days.heartbeat_retention_days),
+        (runs, runs.c.request_id, runs.c.created_at, days.run_retention_days),
+        (provision_audit, provision_audit.c.id, provision_audit.c.created_at, days.run_retention_days),
+        (apk_download_events, apk_download_events.c.id, apk_download_events.c.created_at, days.run_retention_days * 4),
+    )
+    total = 0
+    for table, key, when, age in limits:
+        while removed := await hub.db.write(remove_before(table, key, when, now_ms() - int(age * DAY_MS))):
+            total += removed
+            await asyncio.sleep(0)
+    return total
+
+
+@contextlib.asynccontextmanager
+async def retention(hub: Hub) -> AsyncIterator[None]:
+    """Clean now and every ten minutes."""
+
+    async def loop() -> None:
+        while True:
+            try:
+                await clean(hub)
+            except Exception as error:
+                log.error("retention.fail", exc_info=error)
+            await asyncio.sleep(PERIOD)
+
+    task = asyncio.create_task(loop())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

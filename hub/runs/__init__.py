@@ -1,0 +1,1 @@
+"""Runs: a command to a device, its output in chunks, its end."""

@@ -1,0 +1,200 @@
+"""Runs and their chunks in the database. Every change is idempotent by request id (and chunk number)."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, select, update
+
+from hub.errors import Refused, not_found
+from hub.ids import now_ms
+from hub.store.database import Work
+from hub.store.tables import devices, insert_new, one, rows, run_chunks, runs
+
+ACTIVE: Final = ("queued", "sent", "running")
+SAME: Final = ("device_id", "action", "params", "protocol")
+r = runs.c
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    request_id: str
+    device_id: str
+    action: str
+    params: str
+    """JSON"""
+    protocol: str | None
+    timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    request_id: str
+    device_id: str
+    seq: int
+    stream: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    request_id: str
+    device_id: str
+    outcome: str
+    """ok or error"""
+    error: str | None
+    result: str | None
+    """JSON"""
+
+
+def create(wanted: Command) -> Work[tuple[Row, bool]]:
+    """Make a run; (the run, False) when this very command made it before. Raises Refused."""
+
+    def work(conn: Connection) -> tuple[Row, bool]:
+        device = one(conn, select(devices).where(devices.c.device_id == wanted.device_id))
+        if device is None:
+            raise not_found("device", wanted.device_id)
+        if device["revoked_at"] is not None:
+            raise Refused(409, "device_revoked", f"The device {wanted.device_id!r} is revoked.")
+        row = {
+            "request_id": wanted.request_id,
+            "device_id": wanted.device_id,
+            "site": device["site"],
+            "action": wanted.action,
+            "params": wanted.params,
+            "protocol": wanted.protocol or ("fcm" if device["fcm_token"] else "mqtt"),
+            "status": "queued",
+            "bytes": 0,
+            "chunks": 0,
+            "timeout_ms": wanted.timeout_ms,
+            "created_at": now_ms(),
+        }
+        if insert_new(conn, runs, row):
+            return get(conn, wanted.request_id), True
+        found = get(conn, wanted.request_id)
+        if any(found[key] != row[key] for key in SAME):
+            raise Refused(409, "request_id_used", "This request id belongs to another command.")
+        return found, False
+
+    return work
+
+
+def get(conn: Connection, request_id: str, *, lock: bool = False) -> Row:
+    """Raises Refused (404)."""
+    statement = select(runs).where(r.request_id == request_id)
+    found = one(conn, statement.with_for_update() if lock else statement)
+    if found is None:
+        raise not_found("run", request_id)
+    return found
+
+
+def target(request_id: str) -> Work[Row]:
+    """What a dispatch needs of the run and its device: also kind, alias, fcm_token, revoked_at."""
+    d = devices.c
+    columns = (runs, d.kind, d.alias, d.fcm_token, d.revoked_at)
+    statement = select(*columns).join(devices, d.device_id == r.device_id).where(r.request_id == request_id)
+
+    def work(conn: Connection) -> Row:
+        found = one(conn, statement)
+        if found is None:
+            raise not_found("run", request_id)
+        return found
+
+    return work
+
+
+def sent(request_id: str) -> Work[bool]:
+    """The command left; False when the run had gone on or ended already."""
+
+    def work(conn: Connection) -> bool:
+        change = update(runs).where(r.request_id == request_id, r.status.in_(ACTIVE)).values(sent_at=now_ms())
+        conn.execute(change)
+        queued = update(runs).where(r.request_id == request_id, r.status == "queued")
+        return bool(conn.execute(queued.values(status="sent")).rowcount)
+
+    return work
+
+
+def end(request_id: str, status: str, error: str | None) -> Work[Row | None]:
+    """End a run from the hub's side; the run, or None when it had ended."""
+
+    def work(conn: Connection) -> Row | None:
+        change = update(runs).where(r.request_id == request_id, r.status.in_(ACTIVE))
+        if not conn.execute(change.values(status=status, error=error, ended_at=now_ms())).rowcount:
+            return None
+        return get(conn, request_id)
+
+    return work
+
+
+def finish(ending: Ending) -> Work[tuple[Row, bool]]:
+    """End a run as its device says; (the run, False) when it had ended: as said, or timed out. Raises Refused."""
+
+    def work(conn: Connection) -> tuple[Row, bool]:
+        run = _own(conn, ending.request_id, ending.device_id)
+        if run["status"] in ACTIVE:
+            values = {"status": ending.outcome, "error": ending.error, "result": ending.result, "ended_at": now_ms()}
+            conn.execute(update(runs).where(r.request_id == ending.request_id).values(**values))
+            return run | values, True
+        if run["status"] not in {ending.outcome, "timeout"}:
+            raise Refused(409, "run_ended", f"This run ended before, as {run['status']}.")
+        return run, False
+
+    return work
+
+
+def add_chunk(chunk: Chunk, max_bytes: int) -> Work[tuple[Row, bool]]:
+    """Store a piece of output; (the run, False) when it is there. Raises Refused."""
+
+    def work(conn: Connection) -> tuple[Row, bool]:
+        run = _own(conn, chunk.request_id, chunk.device_id)
+        key = (run_chunks.c.request_id == chunk.request_id, run_chunks.c.seq == chunk.seq)
+        found = one(conn, select(run_chunks.c.data, run_chunks.c.stream).where(*key))
+        if found is not None:
+            if (found["data"], found["stream"]) != (chunk.data, chunk.stream):
+                raise Refused(409, "chunk_differs", f"Chunk {chunk.seq} was stored with other content.")
+            return run, False
+        if run["status"] not in ACTIVE:
+            raise Refused(409, "run_ended", f"This run ended before, as {run['status']}.")
+        if run["bytes"] + len(chunk.data) > max_bytes:
+            raise Refused(413, "run_too_big", f"A run's output is at most {max_bytes} bytes.")
+        row = {"request_id": chunk.request_id, "seq": chunk.seq, "stream": chunk.stream, "data": chunk.data}
+        conn.execute(run_chunks.insert().values(received_at=now_ms(), **row))
+        total = {"bytes": run["bytes"] + len(chunk.data), "chunks": run["chunks"] + 1, "status": "running"}
+        conn.execute(update(runs).where(r.request_id == chunk.request_id).values(**total))
+        return run | total, True
+
+    return work
+
+
+def _own(conn: Connection, request_id: str, device_id: str) -> Row:
+    """The device's own run, locked; another device's run does not exist for it."""
+    run = get(conn, request_id, lock=True)
+    if run["device_id"] != device_id:
+        raise not_found("run", request_id)
+    return run
+
+
+def active() -> Work[list[Row]]:
+    return lambda conn: rows(conn, select(runs).where(r.status.in_(ACTIVE)).order_by(r.created_at))
+
+
+def listed(limit: int) -> Work[list[Row]]:
+    return lambda conn: rows(conn, select(runs).order_by(r.created_at.desc(), r.request_id).limit(limit))
+
+
+def with_chunks(request_id: str) -> Work[tuple[Row, list[Row]]]:
+    c = run_chunks.c
+    shown = select(c.seq, c.stream, c.data, c.received_at).where(c.request_id == request_id).order_by(c.seq)
+    return lambda conn: (get(conn, request_id), rows(conn, shown))
+
+
+def forget_fcm_token(device_id: str, token: str) -> Work[None]:
+    """The token is good no more; a newer one that the device sent meanwhile stays."""
+    d = devices.c
+    statement = update(devices).where(d.device_id == device_id, d.fcm_token == token).values(fcm_token=None)
+
+    def work(conn: Connection) -> None:
+        conn.execute(statement)
+
+    return work

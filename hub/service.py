@@ -1,0 +1,72 @@
+"""The hub's parts, put together once; handlers get it as `HubDep`."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import HTTPConnection
+
+from hub.context import record
+from hub.errors import Refused
+from hub.limits import RateLimit
+from hub.live.broadcast import Broadcast
+from hub.live.outside import Outside
+from hub.logs import LogWriter
+from hub.metrics import Metrics
+from hub.mqtt import MqttLink
+from hub.provision.events import ProvisionEvents
+from hub.provision.states import States
+from hub.provision.waits import Waits
+from hub.runs.runner import Runner
+from hub.settings import Settings
+from hub.store import Database
+from hub.thingsboard.accounts import Accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    register: RateLimit
+    device: RateLimit
+    login: RateLimit
+    provision: RateLimit
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    waits: Waits
+    events: ProvisionEvents
+    states: States
+
+
+@dataclass(slots=True)
+class Hub:
+    settings: Settings
+    metrics: Metrics
+    logs: LogWriter
+    limits: Limits
+    db: Database
+    mqtt: MqttLink
+    live: Broadcast
+    runner: Runner = field(init=False)
+    accounts: Accounts = field(init=False)
+    outside: Outside = field(init=False)
+    provisioning: Provisioning = field(init=False)
+    problems: dict[str, str] = field(default_factory=dict)
+    """What is not as it should be, by part; shown by /readyz and on the page."""
+
+    def limit(self, name: str, caller: str) -> None:
+        """Count a request of a caller. Raises Refused (429) when there were too many."""
+        limiter: RateLimit = getattr(self.limits, name)
+        wait = limiter.take(caller)
+        if wait:
+            self.metrics.rate_limited.labels(name).inc()
+            record("sec.ratelimit", "warning", reason=name, token_id=None)
+            raise Refused(429, "rate_limited", f"Too many requests; try again in {wait} s.", {"Retry-After": str(wait)})
+
+
+async def get_hub(connection: HTTPConnection) -> Hub:
+    hub: Hub = connection.app.state.hub
+    return hub
+
+
+HubDep = Annotated[Hub, Depends(get_hub)]

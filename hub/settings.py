@@ -1,0 +1,138 @@
+"""The hub's settings: environment variables, a `.env` file for development, secrets also from files."""
+
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+MIN_ADMIN_TOKEN: Final = 16
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Seconds = Annotated[float, Field(gt=0)]
+PerMinute = Annotated[int, Field(ge=1)]
+
+
+class SettingsError(Exception):
+    """The environment does not make usable settings; the message names every variable that is wrong."""
+
+
+class Settings(BaseSettings):
+    """Every setting is `HUB_<NAME>`, but for `PROVISION_EVENT_LOG`; `HUB_<SECRET>_FILE` reads a secret from a file."""
+
+    model_config = SettingsConfigDict(env_prefix="HUB_", env_file=".env", extra="ignore", frozen=True)
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    https_only: bool = False
+    """Refuse plain HTTP (but for the health checks); a proxy on this machine may say `X-Forwarded-Proto: https`."""
+
+    database_url: str = "sqlite:///data/hub.db"
+    admin_token: SecretStr = SecretStr("")
+    admin_token_file: Path | None = None
+    docs: bool = True
+    metrics: bool = True
+
+    mqtt_url: str = ""
+    """mqtt://user@host:1883 or mqtts://...; blank: no broker. The password may be in the URL or in its own setting."""
+    mqtt_password: SecretStr = SecretStr("")
+    mqtt_password_file: Path | None = None
+    mqtt_client_id: str = Field("hub", pattern=r"^[A-Za-z0-9._-]{1,64}$")
+    mqtt_ca: Path | None = None
+    mqtt_queue: int = Field(10_000, ge=1)
+
+    provision_event_log: str = Field(
+        "data/provisioning/events.jsonl",
+        validation_alias=AliasChoices("PROVISION_EVENT_LOG", "HUB_PROVISION_EVENT_LOG", "provision_event_log"),
+    )
+    provision_host: str = "127.0.0.1"
+    provision_port: int | None = Field(None, ge=0, le=65535)
+    provision_tls: bool = False
+    """Speak TLS on the provisioning listener, with the hub's own certificate."""
+    broker_users_file: Path | None = None
+    """Where accounts of provisioned devices are written for the host's broker; blank: nowhere."""
+    max_waits: int = Field(10_000, ge=1)
+    max_devices: int = Field(10_000, ge=1)
+
+    tsdb_url: str = ""
+    alertmanager_url: str = ""
+    page_config: Path | None = None
+
+    fcm_credentials_file: Path | None = None
+    fcm_url: str = "https://fcm.googleapis.com"
+    fcm_timeout: Seconds = 10.0
+    fcm_backoff: Seconds = 1.0
+    """Seconds that the pauses between attempts grow from."""
+    run_timeout: Seconds = 300.0
+    dispatch_wait: float = Field(2.0, ge=0, le=30)
+    """How long `/admin/command` waits to tell whether the command left; it is on disk before in any case."""
+
+    apk_dir: Path = Path("data/apk")
+    apk_max_bytes: int = Field(512 * 1024 * 1024, ge=1)
+    run_max_bytes: int = Field(10 * 1024 * 1024, ge=1)
+    heartbeat_dedup_seconds: float = Field(10.0, ge=0)
+    heartbeat_retention_days: float = Field(90.0, gt=0)
+    run_retention_days: float = Field(90.0, gt=0)
+
+    hmac_required: bool = False
+    rate_register: PerMinute = 30
+    rate_device: PerMinute = 600
+    rate_login: PerMinute = 20
+    rate_provision: PerMinute = 60
+
+    log_level: Level = "INFO"
+    log_queue: int = Field(10_000, ge=1)
+
+    @field_validator("mqtt_url")
+    @classmethod
+    def _mqtt_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname):
+            raise ValueError("must look like mqtt://user@host:1883 or mqtts://user@host:8883")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url(cls, value: str) -> str:
+        if not value.startswith(("sqlite:///", "postgresql://")):
+            raise ValueError("must begin with sqlite:/// (a file) or postgresql://")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_files(cls, data: Any) -> Any:
+        for name in ("admin_token", "mqtt_password"):
+            path = data.get(f"{name}_file") if isinstance(data, dict) else None
+            if path and not data.get(name):
+                try:
+                    data[name] = Path(path).read_text("utf-8").strip()
+                except (OSError, UnicodeDecodeError) as error:
+                    raise ValueError(f"HUB_{name.upper()}_FILE cannot be read: {error}") from None
+        return data
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Settings":
+        if len(self.admin_token.get_secret_value()) < MIN_ADMIN_TOKEN:
+            raise ValueError(
+                f"HUB_ADMIN_TOKEN must have at least {MIN_ADMIN_TOKEN} characters; make one with: openssl rand -hex 32"
+            )
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("HUB_TLS_CERT and HUB_TLS_KEY belong together")
+        if self.provision_tls and self.tls_cert is None:
+            raise ValueError("HUB_PROVISION_TLS needs HUB_TLS_CERT and HUB_TLS_KEY")
+        return self
+
+
+def load(**given: Any) -> Settings:
+    """The settings of the environment, with `given` put first. Raises SettingsError with all that is wrong."""
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            where = "_".join(str(part) for part in item["loc"]).upper()
+            name = f"HUB_{where.removeprefix('HUB_')}: " if where and where != "PROVISION_EVENT_LOG" else ""
+            lines.append(f"{name}{item['msg'].removeprefix('Value error, ')}")
+        raise SettingsError("\n".join(lines)) from None

@@ -1,0 +1,95 @@
+"""PostgreSQL through asyncpg: the same functions of a connection, each in a transaction of its own."""
+
+import asyncio
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from hub.store.database import Overloaded, Unavailable, Work
+from hub.store.migrate import upgrade
+
+T = TypeVar("T")
+CONNECTIONS: Final = 10
+WAITING: Final = 20_000
+MIGRATION_LOCK: Final = 7_210_421
+
+
+class PostgresDatabase:
+    def __init__(self, url: str) -> None:
+        self._engine = create_async_engine(
+            url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_pre_ping=True,
+            pool_timeout=30,
+        )
+        self._waiting = 0
+        self._writes: set[asyncio.Future[Any]] = set()
+        self._closed = False
+
+    @classmethod
+    async def open(cls, url: str) -> "PostgresDatabase":
+        self = cls(url)
+
+        def migrate(conn: Connection) -> None:
+            conn.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION_LOCK})")
+            upgrade(conn)
+
+        try:
+            async with self._engine.begin() as conn:
+                await conn.run_sync(migrate)
+        except (OSError, DBAPIError) as error:
+            await self._engine.dispose()
+            raise Unavailable(f"PostgreSQL cannot be reached: {error}") from error
+        return self
+
+    @property
+    def queued(self) -> int:
+        return self._waiting
+
+    async def write(self, work: Work[T]) -> T:
+        if self._closed:
+            raise Unavailable("the database is closed")
+        if self._waiting >= WAITING:
+            raise Overloaded("too many writes are waiting")
+        # A caller that goes away must not leave a transaction half done on a shared connection.
+        task = asyncio.ensure_future(self._run(work))
+        self._writes.add(task)
+        task.add_done_callback(self._forget)
+        await asyncio.wait({task})
+        return task.result()
+
+    async def read(self, work: Work[T]) -> T:
+        if self._closed:
+            raise Unavailable("the database is closed")
+        return await self._run(work)
+
+    async def close(self) -> None:
+        """Finish the writes that are begun, then close."""
+        self._closed = True
+        if self._writes:
+            await asyncio.wait(self._writes)
+        await self._engine.dispose()
+
+    async def _run(self, work: Work[T]) -> T:
+        self._waiting += 1
+        try:
+            async with self._engine.begin() as conn:
+                result: Any = await conn.run_sync(work)
+                return result  # type: ignore[no-any-return]
+        except (OSError, InterfaceError, OperationalError, PoolTimeout) as error:
+            raise Unavailable(str(error)) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise Unavailable(str(error)) from error
+            raise
+        finally:
+            self._waiting -= 1
+
+    def _forget(self, task: "asyncio.Future[Any]") -> None:
+        self._writes.discard(task)
+        if not task.cancelled():
+            task.exception()

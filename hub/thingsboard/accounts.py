@@ -1,0 +1,98 @@
+"""Accounts of provisioned devices for the host's broker, in a file that the host takes over.
+
+The form is {"users": [{"name", "hash", "roles"}], "roles": [{"id", "permissions": [{"topic", "activity"}]}]}, `hash` is
+base64(salt):iterations:base64(PBKDF2-HMAC-SHA512). A device may publish to its own topics and hear its own commands.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from hub.store import Database
+from hub.thingsboard import store
+
+log = structlog.get_logger()
+ITERATIONS: Final = 10_000
+"""Tokens and passwords that the hub or an agent makes have more than 100 random bits; a Pi takes 20 ms for this."""
+SALT_BYTES: Final = 12
+"""Mosquitto 2.0 takes no other length."""
+PUBLISH: Final = ("telemetry", "flame", "state", "run/+/chunk", "run/+/result")
+
+
+def broker_hash(password: str) -> str:
+    salt = secrets.token_bytes(SALT_BYTES)
+    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, ITERATIONS, 64)
+    return f"{base64.b64encode(salt).decode()}:{ITERATIONS}:{base64.b64encode(key).decode()}"
+
+
+def content(accounts: list[dict[str, Any]]) -> dict[str, Any]:
+    """The file's content."""
+    users, roles = [], []
+    for account in accounts:
+        role = f"provisioned-{account['device_id']}"
+        own = f"{account['kind']}/{account['device_id']}"
+        may = [{"topic": f"{own}/{topic}", "activity": "PUBLISH"} for topic in PUBLISH]
+        may.append({"topic": f"{own}/cmd/#", "activity": "SUBSCRIBE"})
+        users.append({"name": account["login"], "hash": account["login_hash"], "roles": [role]})
+        roles.append({"id": role, "permissions": may})
+    return {"users": users, "roles": roles}
+
+
+class Accounts:
+    """Writes the file whenever accounts change; changes that come together are written together."""
+
+    def __init__(self, db: Database, path: Path | None, problems: dict[str, str]) -> None:
+        self._db = db
+        self._path = path
+        self._problems = problems
+        self._writing = asyncio.Lock()
+        self._wanted = 0
+        self._written = 0
+
+    async def publish(self) -> None:
+        """Return when the file has everything that is in the database now. A failure is a problem that is shown."""
+        if self._path is None:
+            return
+        self._wanted += 1
+        mine = self._wanted
+        async with self._writing:
+            if self._written >= mine:
+                return
+            upto = self._wanted
+            try:
+                made = content(await self._db.read(store.accounts()))
+                await asyncio.to_thread(write_file, self._path, json.dumps(made, indent=1).encode())
+            except Exception as error:
+                self._problems["broker accounts"] = f"they cannot be written: {error}"
+                log.error("broker_accounts.fail", reason=str(error))
+                return
+            self._problems.pop("broker accounts", None)
+            self._written = upto
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Replace a file in one step: it is the old one or the new one, whatever happens."""
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            partial.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,1 @@
+"""A throwaway Debian host to deploy to: built, booted, looked at, thrown away."""

@@ -1,0 +1,40 @@
+"""Which port of the outer machine's loopback leads to which port of a guest's loopback."""
+
+import socket
+from collections.abc import Callable
+
+from lab.run import LabError
+
+RECORDER = 9911
+GUEST_PORTS = (22, 1883, 8080, 8428, 8686, 8880, 8883, 9093, 9100, 9598, RECORDER, 12345)
+FIRST = 20000
+BLOCK = 20
+HOSTS = range(1, 251)
+
+
+def port_map(index: int) -> dict[int, int]:
+    """Guest port to outer port for the host with this number (1 to 250): a block of twenty each, from 20020 on."""
+    return {guest: FIRST + BLOCK * index + place for place, guest in enumerate(GUEST_PORTS)}
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on this port of the outer machine's loopback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_index(taken: set[int], free: Callable[[int], bool] = is_free) -> int:
+    """The lowest number that no host of this lab has and whose ports are all free.
+
+    Raises:
+        LabError: there is none.
+    """
+    for index in HOSTS:
+        if index not in taken and all(free(port) for port in port_map(index).values()):
+            return index
+    raise LabError(f"no block of {BLOCK} free ports is left above {FIRST}; stop a host first: python -m lab down NAME")

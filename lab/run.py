@@ -1,0 +1,91 @@
+"""Run commands, show progress, take locks: the lab's few effects that every module needs."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+STARTED = time.monotonic()
+
+
+class LabError(Exception):
+    """Something a person must know, in one message, without a traceback."""
+
+
+def say(text: str) -> None:
+    """One progress line on stderr, with the seconds since the start of this command."""
+    print(f"lab {time.monotonic() - STARTED:6.1f}s  {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Say that `what` begins, and when it is done how long it took."""
+    say(f"{what} ...")
+    begin = time.monotonic()
+    yield
+    say(f"{what}: done in {time.monotonic() - begin:.1f} s")
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    check: bool = True,
+    stdin: str | None = None,
+) -> str:
+    """Run a command and return its standard output.
+
+    Raises:
+        LabError: it failed; the message has the command and the last lines of what it said.
+    """
+    words = [str(word) for word in argv]
+    try:
+        done = subprocess.run(
+            words,
+            env={**os.environ, **(env or {})},
+            cwd=cwd,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise LabError(
+            f"{words[0]} is not installed; run: python -m lab build (as root it installs what it needs)"
+        ) from error
+    if check and done.returncode:
+        tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
+        raise LabError(f"`{' '.join(words)[:300]}` failed with exit code {done.returncode}:\n{tail}")
+    return done.stdout
+
+
+@contextmanager
+def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+    """Hold an exclusive lock on `path` (made when missing); freed when the process ends, however it ends.
+
+    Yields whether the lock is held: always, unless `wait` is False and somebody else has it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+            return
+        yield True
+
+
+def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:
+    """Put `text` at `path` whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text)
+    temporary.chmod(mode)
+    temporary.rename(path)

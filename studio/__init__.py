@@ -1,0 +1,1 @@
+"""The studio model and the pure functions that turn it into everything that is deployed."""

@@ -1,0 +1,223 @@
+"""The commands with their options and help. What a command does is in its own module, imported when it runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from studio.cli.outcome import Exit, Stop
+
+EXIT_CODES = "Exit codes: 0 fine, 1 failed, 2 bad input or drift, 3 the host cannot be reached."
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: examples, then the exit codes."""
+    return "\n".join(["[bold]Examples[/bold]", *(f"  {line}" for line in lines)]) + f"\n\n{EXIT_CODES}"
+
+
+app = typer.Typer(
+    name="studio",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Put a glass studio's whole observability stack on its host, and keep it right.\n\n"
+    "A studio is one file, inventories/NAME.yaml. A command takes the studio's NAME (or a path); left out, STUDIO "
+    "names it, or it is the only one there is.",
+    epilog=examples(
+        "studio check                    are all inventories right?",
+        "studio diff rosewood            what would a deploy change on its host?",
+        "studio deploy rosewood          do it",
+        "studio verify rosewood          is everything as it should be?",
+        "studio status rosewood          what runs, how warm are the furnaces, what alerts?",
+        "studio rollback rosewood        back to what was there before",
+    ),
+)
+secrets_app = typer.Typer(
+    no_args_is_help=True,
+    help="Look at, make anew, or set the secrets on the studio's host.\n\n"
+    "Those made there (broker passwords, TLS) are rotated; yours (webhook URLs, tokens) are set. "
+    "A change restarts exactly the services that use the secret.",
+    epilog=examples(
+        "studio secrets list rosewood",
+        "studio secrets rotate broker-vector rosewood",
+        "studio secrets set irm-shop-url rosewood < url.txt",
+    ),
+)
+app.add_typer(secrets_app, name="secrets")
+
+Name = Annotated[
+    str | None,
+    typer.Argument(metavar="STUDIO", envvar="STUDIO", show_envvar=False, help="its name, or its inventory's path"),
+]
+Json = Annotated[bool, typer.Option("--json", help="for programs")]
+
+
+@app.command(
+    epilog=examples(
+        "studio check                          all inventories",
+        "studio check rosewood",
+        "studio check /tmp/new.yaml            a file that is elsewhere",
+        "studio check --schema > inventories/schema.json",
+    )
+)
+def check(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="STUDIO...", help="names or paths; all when left out")
+    ] = None,
+    schema: Annotated[bool, typer.Option("--schema", help="print the JSON Schema of inventories instead")] = False,
+    json: Json = False,
+) -> None:
+    """Tell every error of the inventories at once, with line and column."""
+    from studio.cli import check
+
+    check.schema() if schema else check.check(names or [], as_json=json)
+
+
+@app.command(epilog=examples("studio render rosewood --out /tmp/rosewood"))
+def render(
+    name: Name = None,
+    out: Annotated[Path, typer.Option(help="folder to write to; made when missing")] = Path("rendered"),
+    json: Json = False,
+) -> None:
+    """Write all files of the studio's generation, to look at."""
+    from studio.cli import render
+
+    render.render(name, out, as_json=json)
+
+
+@app.command(epilog=examples("studio diff rosewood", "studio diff rosewood --json | jq .restarts"))
+def diff(name: Name = None, json: Json = False) -> None:
+    """Show what a deploy would change on the host; exit code 2 when there is something."""
+    from studio.cli import diff
+
+    diff.diff(name, as_json=json)
+
+
+@app.command(
+    epilog=examples(
+        "studio deploy rosewood",
+        "studio deploy rosewood --dry     what it would do, nothing is changed",
+        "STUDIO_SECRET_IRM_SHOP_URL=https://... studio deploy rosewood",
+    )
+)
+def deploy(
+    name: Name = None, dry: Annotated[bool, typer.Option("--dry", help="show the diff and the steps only")] = False
+) -> None:
+    """Put the studio's generation on its host: unchanged it asks one question, else only what changed restarts."""
+    from studio.cli import deploy
+
+    deploy.deploy(name, dry=dry)
+
+
+@app.command(
+    epilog=examples("studio verify rosewood", "studio verify rosewood --json", "studio verify rosewood --only broker")
+)
+def verify(
+    name: Name = None,
+    only: Annotated[str | None, typer.Option(help="only checks with this in their name")] = None,
+    json: Json = False,
+) -> None:
+    """Check on the host that everything is as the inventory says, from packages to rights at the broker.
+
+    A furnace that is switched off, or that sent nothing within 30 days, is waited for; one that sent and stopped fails.
+    """
+    from studio.cli import verify
+
+    verify.verify(name, only, as_json=json)
+
+
+@app.command(epilog=examples("studio status rosewood", "studio status rosewood --json | jq '.furnaces[].celsius'"))
+def status(name: Name = None, json: Json = False) -> None:
+    """Show services, furnaces' temperatures, firing alerts and the generations on the host."""
+    from studio.cli import status
+
+    status.status(name, as_json=json)
+
+
+@app.command(epilog=examples("studio rollback rosewood", "studio rollback rosewood --to 3f2a"))
+def rollback(
+    name: Name = None,
+    to: Annotated[str | None, typer.Option(metavar="GENERATION", help="its name or the beginning of it")] = None,
+) -> None:
+    """Take the generation that was in use before (or a named one) into use again."""
+    from studio.cli import rollback
+
+    rollback.rollback(name, to)
+
+
+@app.command(
+    epilog=examples(
+        "studio demo",
+        "studio demo --trouble main=flame-out    (or erratic, stuck, silent, junk)",
+        "studio demo --well                      all furnaces are well again",
+        "studio demo --json                      where the running demo is",
+        "studio demo --down",
+    ),
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def demo(context: typer.Context) -> None:
+    """Build and boot a throwaway host on this machine, deploy a studio to it, feed it, and show it (--down ends it)."""
+    from studio.cli import demo
+
+    demo.demo(context.args)
+
+
+@secrets_app.command("list", epilog=examples("studio secrets list rosewood"))
+def secrets_list(name: Name = None, json: Json = False) -> None:
+    """All secrets with their origin and users, never a value."""
+    from studio.cli import secrets
+
+    secrets.listing(name, as_json=json)
+
+
+Secret = Annotated[str, typer.Argument(metavar="SECRET", help="see: studio secrets list")]
+
+
+@secrets_app.command("show", epilog=examples("studio secrets show device-main rosewood"))
+def secrets_show(secret: Secret, name: Name = None) -> None:
+    """Print one secret's value, to put it into a device."""
+    from studio.cli import secrets
+
+    secrets.show(secret, name)
+
+
+@secrets_app.command("rotate", epilog=examples("studio secrets rotate broker-vector rosewood"))
+def secrets_rotate(secret: Secret, name: Name = None) -> None:
+    """Make a new value for a secret that was made on the host."""
+    from studio.cli import secrets
+
+    secrets.rotate(secret, name)
+
+
+@secrets_app.command("set", epilog=examples("studio secrets set irm-shop-url rosewood < url.txt"))
+def secrets_set(secret: Secret, name: Name = None) -> None:
+    """Set one of your secrets; its value comes from standard input, or is asked for without being shown."""
+    from studio.cli import secrets
+
+    secrets.put(secret, name)
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code, and never shows a traceback for an expected error."""
+    try:
+        app(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else Exit.FAILED
+    except Exception as error:
+        return _expected(error)
+    return Exit.FINE
+
+
+def _expected(error: Exception) -> int:
+    """The exit code of an expected error, its message told; any other is raised again."""
+    from studio.cli import failure
+
+    stop = error if isinstance(error, Stop) else failure.of(error)
+    if stop is None:
+        raise error
+    if str(stop):
+        print(f"studio: {stop}", file=sys.stderr)
+    return stop.code

@@ -1,0 +1,40 @@
+"""hostctl, the program that puts a generation in place: shipped in each one, as one file of the same bytes always."""
+
+import io
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from studio.bundle import Artifact
+from studio.paths import FILES, TEMPLATES
+from studio.render.templates import static
+
+PACKAGE: Final = FILES / "hostctl"
+OLDEST: Final = (1980, 1, 1, 0, 0, 0)
+MAIN: Final = "import sys\n\nfrom hostctl.cli import main\n\nsys.exit(main())\n"
+
+
+def _sources(package: Path) -> list[tuple[str, bytes]]:
+    paths = sorted(p for p in package.rglob("*.py") if "__pycache__" not in p.parts)
+    return [(f"hostctl/{path.relative_to(package).as_posix()}", path.read_bytes()) for path in paths]
+
+
+def zipapp(sources: list[tuple[str, bytes]]) -> bytes:
+    """A zip archive that python3 runs; no times, no compression that depends on a library's version."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in [("__main__.py", MAIN.encode()), *sources]:
+            info = zipfile.ZipInfo(name, OLDEST)
+            info.external_attr = 0o644 << 16
+            info.create_system = 3
+            archive.writestr(info, content)
+    return out.getvalue()
+
+
+@cache
+def render() -> dict[str, Artifact]:
+    return {
+        "bin/hostctl.pyz": Artifact(zipapp(_sources(PACKAGE))),
+        "bin/hostctl": Artifact(static(TEMPLATES / "bin" / "hostctl"), 0o755),
+    }

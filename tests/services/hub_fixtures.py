@@ -1,0 +1,49 @@
+"""Fixtures of the hub's tests, named by them in `pytest_plugins`."""
+
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from hub_support import Postgres, RunningHub, running
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    folder = Path(f"/tmp/hub-postgres-{secrets.token_hex(6)}")
+    server = Postgres(folder)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/hub.db"
+    server: Postgres = request.getfixturevalue("postgres")
+    return server.new_database()
+
+
+@pytest.fixture
+async def hub(tmp_path: Path, database_url: str) -> AsyncIterator[RunningHub]:
+    """A hub on an empty database, once on each kind."""
+    async with running(tmp_path, database_url) as started:
+        yield started
+
+
+@pytest.fixture
+async def lite(tmp_path: Path) -> AsyncIterator[RunningHub]:
+    """A hub on SQLite, for what does not depend on the database."""
+    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db") as started:
+        yield started

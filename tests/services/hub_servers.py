@@ -1,0 +1,146 @@
+"""Real servers on loopback: VictoriaMetrics and Alertmanager from Debian's packages, only unpacked, and a real hub."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import httpx
+from hub_support import ADMIN, ADMIN_TOKEN, free_port
+
+
+def healthy(url: str) -> bool:
+    """Whether a server answers 200. One client for all: making one costs more than asking."""
+    return _asking().get(url).status_code == 200
+
+
+@cache
+def _asking() -> httpx.Client:
+    return httpx.Client(timeout=5, trust_env=False)
+
+
+def wait_until(what: str, condition: Callable[[], Any], seconds: float = 90) -> Any:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.HTTPError, OSError):
+            if found := condition():
+                return found
+        time.sleep(0.1)
+    raise AssertionError(f"not within {seconds} s: {what}")
+
+
+@cache
+def _unpacked(package: str) -> Path:
+    folder = Path(tempfile.gettempdir()) / f"hub-tests-{package}"
+    done = folder / "done"
+    if not done.exists():
+        folder.mkdir(exist_ok=True)
+        for command in (["apt-get", "update", "-q"], ["apt-get", "download", "-q", package]):
+            subprocess.run(command, check=True, cwd=folder, capture_output=True)
+        (archive,) = folder.glob("*.deb")
+        subprocess.run(["dpkg-deb", "-x", archive, folder / "root"], check=True, capture_output=True)
+        archive.unlink()
+        done.touch()
+    return folder / "root" / "usr" / "bin" / package
+
+
+@contextlib.contextmanager
+def program(url: str, path: str, *args: str | Path, **env: str) -> Iterator[str]:
+    """Run a server until the end of the block."""
+    process = subprocess.Popen(args, env={**os.environ, **env}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(f"{args[0]} is healthy", lambda: healthy(url + path))
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextlib.contextmanager
+def victoriametrics(folder: Path) -> Iterator[str]:
+    port = free_port()
+    args = [f"-storageDataPath={folder}/vm", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=1"]
+    with program(f"http://127.0.0.1:{port}", "/health", _unpacked("victoria-metrics"), *args) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def alertmanager(folder: Path) -> Iterator[str]:
+    port, config = free_port(), folder / "alertmanager.yml"
+    config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    args = [f"--config.file={config}", f"--storage.path={folder}/am", f"--web.listen-address=127.0.0.1:{port}"]
+    binary = _unpacked("prometheus-alertmanager")
+    # Debian's build reads its templates from /usr/share only: it gets the package's, in a mount namespace of its own.
+    share = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /usr/share && exec "$@"', binary.parents[1] / "share"]
+    with program(f"http://127.0.0.1:{port}", "/-/healthy", *share, binary, *args, "--cluster.listen-address=") as url:
+        yield url
+
+
+def hub_env(folder: Path, database_url: str, **given: str) -> dict[str, str]:
+    env = {
+        "HUB_ADMIN_TOKEN": ADMIN_TOKEN,
+        "HUB_DATABASE_URL": database_url,
+        "HUB_APK_DIR": str(folder / "apk"),
+        "PROVISION_EVENT_LOG": str(folder / "events.jsonl"),
+        "HUB_RATE_DEVICE": "1000000",
+        "HUB_RATE_REGISTER": "1000000",
+        "HUB_RATE_LOGIN": "1000000",
+        "HUB_DISPATCH_WAIT": "0",
+    }
+    return env | given
+
+
+@contextlib.contextmanager
+def real_hub(folder: Path, port: int | None = None, **given: str) -> Iterator[httpx.Client]:
+    """A hub as a process of its own; a client that is its admin."""
+    port = port or free_port()
+    env = hub_env(folder, f"sqlite:///{folder}/hub.db", HUB_PORT=str(port), **given)
+    url = f"http://127.0.0.1:{port}"
+    with (
+        program(url, "/readyz", sys.executable, "-m", "hub", **env),
+        httpx.Client(base_url=url, headers=ADMIN) as client,
+    ):
+        yield client
+
+
+def enrol(client: httpx.Client, device_id: str, **body: Any) -> dict[str, str]:
+    token = client.post("/admin/tokens", json={}).json()["token"]
+    answer = client.post("/v1/register", json={"device_id": device_id, "token": token, **body})
+    assert answer.status_code == 200, answer.text
+    return {"Authorization": f"Bearer {answer.json()['device_token']}"}
+
+
+def furnace_day(url: str, furnace: str, low: float) -> None:
+    """A day of temperatures, one each 5 minutes, up to now."""
+    now = int(time.time())
+    lines = [
+        f'furnace_furnace_temp{{studio="rosewood",furnace="{furnace}"}} {low + (n % 40)} {(now - n * 300) * 1000}'
+        for n in range(288)
+    ]
+    httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(lines)).raise_for_status()
+
+
+def fire_alert(url: str, name: str, summary: str) -> None:
+    alert = {"labels": {"alertname": name, "severity": "critical"}, "annotations": {"summary": summary}}
+    httpx.post(f"{url}/api/v2/alerts", json=[alert]).raise_for_status()
+
+
+def write_page_config(folder: Path) -> Path:
+    file = folder / "page.json"
+    furnaces = [
+        {"id": "main", "label": "Main furnace", "low": 1050, "high": 1180},
+        {"id": "hole", "label": "Glory hole"},
+    ]
+    file.write_text(json.dumps({"title": "Rosewood Glass", "studio": "rosewood", "furnaces": furnaces}))
+    return file

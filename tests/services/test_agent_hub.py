@@ -1,0 +1,88 @@
+"""Agent, hub and broker, each its own program: a camera provisions itself at the hub, delivers, and obeys."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from services.agent_broker import Listener, program, until
+from services.agent_site import Site
+
+from agent import config, identity
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with Site(tmp_path_factory.mktemp("site")).running() as started:
+        yield started
+
+
+def camera(directory: Path, site: Site, credentials_type: str) -> Path:
+    key = json.loads(site.hub("provision-key", "create", "--kind", "camera", "--json"))
+    (directory / "provision.txt").touch()
+    request = {
+        "server": f"mqtt://127.0.0.1:{site.provisioning}",
+        "device_server": f"mqtt://127.0.0.1:{site.broker.port}",
+        "provision_device_key": key["key"],
+        "provision_device_secret": key["secret"],
+        "credentials_type": credentials_type,
+        "device_name": f"{credentials_type.lower().replace('_', '-')}-XXXXXX",
+    }
+    (directory / "provision.json").write_text(json.dumps(request))
+    values = {
+        "telemetry": {"interval_seconds": 0.5, "source": {"simulator": True}},
+        "commands": {"look": {"argv": ["sh", "-c", "cat; echo; echo seen"]}},
+    }
+    (directory / config.FILE).write_text(json.dumps(values))
+    return directory
+
+
+@pytest.mark.parametrize("credentials_type", ["ACCESS_TOKEN", "MQTT_BASIC"])
+def test_a_camera_provisions_itself_at_the_hub_delivers_and_obeys(
+    tmp_path: Path, site: Site, credentials_type: str
+) -> None:
+    directory = camera(tmp_path, site, credentials_type)
+    begun = time.monotonic()
+    with Listener(site.broker.port, "camera/#", login=("admin", "admin")) as listener, program(directory):
+        until(lambda: any(topic.endswith("/telemetry") for topic, _, _ in listener.heard), 30)
+        assert time.monotonic() - begun < 30
+        device = json.loads((directory / config.FILE).read_text())["device_name"]
+        assert re.fullmatch(credentials_type.lower().replace("_", "-") + "-[0-9a-f]{6}", device)
+        assert json.loads(listener.of(f"camera/{device}/state")[0])["state"] == "online"
+        body = {"device_id": device, "action": "look", "protocol": "mqtt", "params": {"zoom": 2}}
+        request = site.ask("/admin/command", body)["request_id"]
+        until(lambda: site.ask(f"/admin/runs/{request}")["status"] == "ok", 15)
+        run = site.ask(f"/admin/runs/{request}")
+    assert "".join(chunk["data"] for chunk in run["output"]) == '{"zoom": 2}\nseen\n'
+    assert (directory / "provision.txt.processed").exists()
+
+
+def test_a_killed_provisioning_goes_on_and_a_second_one_is_a_second_device(tmp_path: Path, site: Site) -> None:
+    """On the hub too, the same request again is the same device; the same name with another token is not."""
+    directory = camera(tmp_path, site, "MQTT_BASIC")
+    (directory / "provision.json").write_text(
+        (directory / "provision.json").read_text().replace("mqtt-basic-", "card-")
+    )
+    command = [sys.executable, "-m", "agent", "provision", "--dir", str(directory)]
+    first, second = (_provisioned(command, directory) for _ in range(2))
+    assert first != second
+    serial = identity.serial_number()
+    if serial:
+        assert first == f"card-{identity.suffix(serial, 0)}"
+        assert second == f"card-{identity.suffix(serial, 1)}"
+
+
+def _provisioned(command: list[str], directory: Path) -> str:
+    marker = directory / "provision.txt"
+    marker.touch()
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as killed:
+        until((directory / ".provision.journal").exists, 10)
+        killed.kill()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    name: str = json.loads((directory / config.FILE).read_text())["device_name"]
+    return name

@@ -1,0 +1,196 @@
+"""Store and forward: nothing lost up to the bound, in order, nothing twice once it was acknowledged."""
+
+import io
+import itertools
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from services.agent_broker import NAME, Broker, Listener, configured, program, until
+from services.agent_cases import in_memory
+from standins.thingsboard_standin import Device, ThingsboardStandin
+
+from agent import outbox, run, settings
+from agent.commands import Commands
+from agent.errors import DiskError
+from agent.link import WINDOW, Link
+from agent.logs import open_log
+from agent.outbox import Outbox
+
+TOPIC = f"camera/{NAME}/telemetry"
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    yield from in_memory()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    made = Broker(tmp_path)
+    yield made
+    made.stop()
+
+
+def found(port: int, tmp_path: Path, platform: str = "studio") -> settings.Settings:
+    values = {
+        "platform": platform,
+        "device_name": NAME,
+        "mqtt": {"server": f"mqtt://127.0.0.1:{port}", "username": "token"},
+        "telemetry": {"interval_seconds": 10, "source": {"simulator": True}},
+    }
+    return settings.parse(values, tmp_path)
+
+
+class Worker:
+    """The connection alone, over an outbox that the test fills."""
+
+    def __init__(self, port: int, tmp_path: Path, box: Outbox, platform: str = "studio") -> None:
+        log = open_log("json", stream=io.StringIO())
+        chosen = found(port, tmp_path, platform)
+        self.link = Link(chosen, box, Commands(chosen, box, log), log)
+
+    def __enter__(self) -> Link:
+        self.link.thread.start()
+        return self.link
+
+    def __exit__(self, *_: object) -> None:
+        self.link.stop(15)
+
+
+def box(tmp_path: Path, most: int = 100_000) -> Outbox:
+    return Outbox(tmp_path, most, open_log("json", stream=io.StringIO()))
+
+
+def numbers(listener: Listener) -> list[int]:
+    return [json.loads(payload)["n"] for payload in listener.of(TOPIC)]
+
+
+def test_an_hour_without_a_broker_is_delivered_afterwards_whole_in_order_and_once(
+    tmp_path: Path, broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count(1_800_000_000, 10)
+    monkeypatch.setattr(time, "time", lambda: float(next(seconds)))
+    waiting = box(tmp_path)
+    chosen, log = found(broker.port, tmp_path), open_log("json", stream=io.StringIO())
+    for _ in range(360):
+        run.sample(chosen, waiting, log)
+    monkeypatch.undo()
+    assert waiting.waiting == 360
+    broker.start()
+    with Listener(broker.port, TOPIC) as listener:
+        with Worker(broker.port, tmp_path, waiting):
+            until(lambda: waiting.waiting == 0, 20)
+        with Worker(broker.port, tmp_path, waiting):
+            waiting.add(TOPIC, {"last": 1})
+            until(lambda: waiting.waiting == 0, 20)
+        until(lambda: len(listener.heard) >= 361, 5)
+    heard = [json.loads(payload) for payload in listener.of(TOPIC)]
+    start = heard[0]["ts"]
+    assert [reading.get("ts") for reading in heard] == [start + 10_000 * n for n in range(360)] + [None]
+
+
+@pytest.mark.parametrize("moment", ["device-publish", "device-puback", "device-connack"])
+def test_a_broker_that_restarts_again_and_again_costs_nothing_but_a_few_repetitions(
+    tmp_path: Path, moment: str
+) -> None:
+    """The server notes what it takes; it restarts before it takes a message, or before it acknowledges one."""
+    with ThingsboardStandin({}) as server:
+        server.devices[NAME] = Device(NAME, "ACCESS_TOKEN", "token")
+        restarts = [137, 61, 1] if moment != "device-connack" else [2, 1]
+        steps = iter(range(1, 10**6))
+
+        def hook(now: str) -> str | None:
+            if now == moment and restarts and next(steps) % restarts[-1] == 0:
+                restarts.pop()
+                return "restart"
+            return None
+
+        server.hook = hook
+        waiting = box(tmp_path)
+        for n in range(300):
+            waiting.add("v1/devices/me/telemetry", {"n": n})
+        with Worker(server.port, tmp_path, waiting, platform="thingsboard"):
+            until(lambda: waiting.waiting == 0, 30)
+        taken = [json.loads(payload) for _, topic, payload in server.published if topic.endswith("telemetry")]
+        heard = [message["n"] for message in taken]
+        assert not restarts
+        assert list(dict.fromkeys(heard)) == list(range(300)), "all of them, each for the first time in order"
+        assert len(heard) - 300 <= 3 * WINDOW
+
+
+def test_an_agent_that_is_killed_sends_after_its_restart_what_it_had_not_sent(tmp_path: Path, broker: Broker) -> None:
+
+    directory = configured(tmp_path / "agent", broker.port)
+    with program(directory) as process:
+        until(lambda: (directory / outbox.FILE).exists() and waiting_in(directory) >= 5, 15)
+        process.kill()
+    before = waiting_in(directory)
+    assert before >= 5
+    broker.start()
+    with Listener(broker.port, TOPIC) as listener, program(directory):
+        until(lambda: len(listener.of(TOPIC)) > before, 15)
+    times = [json.loads(payload)["ts"] for payload in listener.of(TOPIC)]
+    assert times == sorted(times)
+    assert len(set(times)) == len(times)
+
+
+def waiting_in(directory: Path) -> int:
+    with sqlite3.connect(directory / outbox.FILE) as database:
+        try:
+            return int(database.execute("SELECT count(*) FROM message").fetchone()[0])
+        except sqlite3.OperationalError:
+            return 0
+
+
+def test_beyond_the_bound_the_oldest_are_dropped_counted_and_told(tmp_path: Path, broker: Broker) -> None:
+    waiting = box(tmp_path, most=100)
+    for n in range(250):
+        waiting.add(TOPIC, {"n": n})
+    assert (waiting.waiting, waiting.dropped) == (100, 150)
+    waiting.close()
+    waiting = box(tmp_path, most=100)
+    assert (waiting.waiting, waiting.dropped) == (100, 150), "also after a restart"
+    broker.start()
+    with Listener(broker.port) as listener, Worker(broker.port, tmp_path, waiting):
+        until(lambda: len(numbers(listener)) == 100, 10)
+        assert numbers(listener) == list(range(150, 250))
+        state = json.loads(listener.of(f"camera/{NAME}/state")[0])
+    assert (state["state"], state["waiting"], state["dropped"]) == ("online", 100, 150)
+
+
+def test_a_full_disk_loses_the_newest_reading_only_and_says_so(tmp_path: Path) -> None:
+    waiting = box(tmp_path)
+    waiting._database.execute("PRAGMA max_page_count = 12")
+    kept = next(n for n in range(10_000) if not fits(waiting, n))
+    with pytest.raises(DiskError, match=r"outbox\.db: database or disk is full"):
+        waiting.add(TOPIC, {"n": kept, "padding": "x" * 500})
+    assert [json.loads(p)["n"] for _, _, p in waiting.after(0, 10_000)] == list(range(kept))
+    assert waiting.waiting == kept
+    waiting.done([number for number, _, _ in waiting.after(0, 10)])
+    waiting.add(TOPIC, {"n": kept})
+    assert waiting.waiting == kept - 9
+
+
+def fits(waiting: Outbox, number: int) -> bool:
+    try:
+        waiting.add(TOPIC, {"n": number, "padding": "x" * 500})
+    except DiskError:
+        return False
+    return True
+
+
+def test_a_damaged_outbox_is_set_aside_and_a_new_one_begun(tmp_path: Path) -> None:
+    (tmp_path / outbox.FILE).write_bytes(b"not a database" * 1000)
+    waiting = box(tmp_path)
+    waiting.add(TOPIC, {"n": 1})
+    assert waiting.waiting == 1
+    assert (tmp_path / "outbox.damaged").read_bytes() == b"not a database" * 1000
+
+
+def test_only_the_agents_account_may_read_it(tmp_path: Path) -> None:
+    box(tmp_path).add(TOPIC, {})
+    assert {p.stat().st_mode & 0o77 for p in tmp_path.glob("outbox.db*")} == {0}

@@ -1,0 +1,174 @@
+"""APK builds: uploaded once, served whole or in ranges, one event row a download."""
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+from hub_support import ADMIN, RunningHub, bearer, running
+from sqlalchemy import select
+
+from hub.store.tables import apk_builds, apk_download_events
+
+pytest_plugins = ["hub_fixtures"]
+pytestmark = [pytest.mark.anyio, pytest.mark.services]
+APK = b"PK\x03\x04" + bytes(range(256)) * 40
+LATEST = "/v1/apk/download-latest"
+
+
+async def upload(hub: RunningHub, content: bytes = APK, code: int = 7, build_type: str = "debug") -> dict[str, object]:
+    query = {"version_code": code, "version_name": f"1.{code}", "build_type": build_type}
+    answer = await hub.client.post("/admin/apk-builds", params=query, content=content, headers=ADMIN)
+    assert answer.status_code == 200, answer.text
+    made: dict[str, object] = answer.json()
+    return made
+
+
+async def events(hub: RunningHub) -> list[tuple[str, str]]:
+    rows = await hub.rows(select(apk_download_events).order_by(apk_download_events.c.id))
+    return [(row["build_id"], row["source"]) for row in rows]
+
+
+async def test_an_enrolment_download_leaves_a_row_and_a_line(hub: RunningHub) -> None:
+    build = await upload(hub)
+    token = await hub.new_token()
+    answer = await hub.client.get(LATEST, headers=bearer(token))
+    assert answer.content == APK
+    assert answer.headers["x-checksum-sha256"] == hashlib.sha256(APK).hexdigest()
+    assert await events(hub) == [(build["build_id"], "enrollment")]
+    (line,) = hub.lines("apk.download")
+    expected = {
+        "build_id": build["build_id"],
+        "version_code": 7,
+        "version_name": "1.7",
+        "build_type": "debug",
+        "source": "enrollment",
+        "token_id": token.partition(".")[0][-4:],
+    }
+    assert expected.items() <= line.items()
+    assert hub.metric("apk_download_total", build_type="debug", source="enrollment") == 1
+    registered = await hub.client.post("/v1/register", json={"device_id": "a", "token": token})
+    assert registered.status_code == 200, "a download does not consume the token"
+
+
+async def test_devices_and_the_admin_download_as_manual(hub: RunningHub) -> None:
+    await upload(hub)
+    for headers in (ADMIN, await hub.enrol()):
+        assert (await hub.client.get(LATEST, headers=headers)).status_code == 200
+    assert [source for _, source in await events(hub)] == ["manual", "manual"]
+
+
+async def test_a_download_in_parts_is_one_download(hub: RunningHub) -> None:
+    build = await upload(hub)
+    token = bearer(await hub.new_token())
+    got = b""
+    for start in range(0, len(APK), 4000):
+        part = await hub.client.get(LATEST, headers={**token, "Range": f"bytes={start}-{start + 3999}"})
+        assert part.status_code == 206
+        got += part.content
+    assert got == APK
+    assert await events(hub) == [(build["build_id"], "enrollment")]
+
+
+@pytest.mark.parametrize("bad", ["bytes=999999999-", "bytes=99999999999999999999999999-", "bytes=10301-"])
+async def test_a_range_beyond_the_end_is_refused_and_leaves_no_row(hub: RunningHub, bad: str) -> None:
+    await upload(hub)
+    answer = await hub.client.get(LATEST, headers={**ADMIN, "Range": bad})
+    assert answer.status_code == 416
+    assert await events(hub) == []
+
+
+@pytest.mark.parametrize("bad", ["bytes=a-b", "lines=1-2", "bytes=5-1", "bytes=--1", "bytes=" + "0-0," * 5000])
+async def test_an_odd_range_never_breaks_the_hub(hub: RunningHub, bad: str) -> None:
+    await upload(hub)
+    answer = await hub.client.get(LATEST, headers={**ADMIN, "Range": bad})
+    assert answer.status_code in {200, 206, 400, 416}
+
+
+async def test_what_is_known_already_is_not_sent_again(hub: RunningHub) -> None:
+    await upload(hub)
+    first = await hub.client.get(LATEST, headers=ADMIN)
+    again = await hub.client.get(LATEST, headers={**ADMIN, "If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content, len(await events(hub))) == (304, b"", 1)
+
+
+async def test_if_range_of_another_build_sends_the_whole_file(hub: RunningHub) -> None:
+    await upload(hub)
+    answer = await hub.client.get(LATEST, headers={**ADMIN, "Range": "bytes=5-", "If-Range": '"old"'})
+    assert (answer.status_code, answer.content) == (200, APK)
+
+
+async def test_the_newest_build_of_the_type_is_served_until_it_is_retired(hub: RunningHub) -> None:
+    await upload(hub, code=1)
+    newest = await upload(hub, APK + b"2", code=2)
+    await upload(hub, APK + b"3", code=9, build_type="release")
+    assert (await hub.client.get(LATEST, headers=ADMIN)).content == APK + b"2"
+    await hub.client.delete(f"/admin/apk-builds/{newest['build_id']}", headers=ADMIN)
+    assert (await hub.client.get(LATEST, headers=ADMIN)).content == APK
+
+
+async def test_an_upload_repeated_is_the_same_build_and_a_different_one_is_refused(hub: RunningHub) -> None:
+    first, again = await upload(hub), await upload(hub)
+    query = {"version_code": 7, "version_name": "1.7", "build_type": "debug"}
+    other = await hub.client.post("/admin/apk-builds", params=query, content=APK + b"x", headers=ADMIN)
+    assert (first["build_id"] == again["build_id"], other.status_code) == (True, 409)
+    assert len(await hub.rows(select(apk_builds))) == 1
+
+
+async def test_what_is_no_apk_or_too_big_is_refused_and_nothing_stays(tmp_path: Path) -> None:
+    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", apk_max_bytes=1000) as hub:
+        query = {"version_code": 7, "version_name": "1.7", "build_type": "debug"}
+
+        async def parts(content: bytes) -> object:
+            for start in range(0, len(content), 100):
+                yield content[start : start + 100]
+
+        for content, code in ((b"MZ" + bytes(100), 422), (APK, 413)):
+            for body in (content, parts(content)):
+                answer = await hub.client.post("/admin/apk-builds", params=query, content=body, headers=ADMIN)
+                assert answer.status_code == code
+        assert await hub.rows(select(apk_builds)) == []
+        assert list((tmp_path / "apk").glob("*")) == []
+
+
+@pytest.mark.parametrize("swap", ["gone", "symlink", "longer"])
+async def test_a_file_that_is_not_what_was_uploaded_is_not_served(hub: RunningHub, tmp_path: Path, swap: str) -> None:
+    await upload(hub)
+    (file,) = (tmp_path / "apk").iterdir()
+    file.unlink()
+    secret = tmp_path / "secret"
+    secret.write_bytes(APK)
+    if swap == "symlink":
+        file.symlink_to(secret)
+    if swap == "longer":
+        file.write_bytes(APK + b"!")
+    answer = await hub.client.get(LATEST, headers=ADMIN)
+    assert answer.status_code == 503
+    assert await events(hub) == []
+    assert hub.lines("apk.download.fail")[-1]["level"] == "warning"
+
+
+@pytest.mark.parametrize("build_type", ["..%2f..%2fetc", "/etc/passwd", "debug%00", "other"])
+async def test_a_build_type_is_no_path(lite: RunningHub, build_type: str) -> None:
+    answer = await lite.client.get(f"{LATEST}?build_type={build_type}", headers=ADMIN)
+    assert answer.status_code == 422
+    assert lite.lines("apk.download.fail")
+
+
+async def test_a_revoked_token_downloads_nothing(hub: RunningHub) -> None:
+    await upload(hub)
+    token = await hub.new_token()
+    await hub.client.delete(f"/admin/tokens/{token.partition('.')[0]}", headers=ADMIN)
+    answer = await hub.client.get(LATEST, headers=bearer(token))
+    assert (answer.status_code, answer.json()["code"]) == (401, "token_revoked")
+    assert (await hub.client.get(LATEST)).status_code == 401
+    assert await events(hub) == []
+    assert len(hub.lines("apk.download.fail")) == 2
+
+
+async def test_many_downloads_at_once_leave_a_row_each(hub: RunningHub) -> None:
+    await upload(hub)
+    tokens = [await hub.new_token() for _ in range(10)]
+    answers = await asyncio.gather(*(hub.client.get(LATEST, headers=bearer(token)) for token in tokens))
+    assert all(a.content == APK for a in answers)
+    assert len(await events(hub)) == 10

@@ -1,0 +1,175 @@
+"""The hub killed with SIGKILL under load: what was answered is there, what was repeated is there once."""
+
+import asyncio
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import pytest
+from hub_servers import enrol, healthy, hub_env, wait_until
+from hub_support import ADMIN, free_port
+from sqlalchemy import Select, select
+
+from hub.ids import new_token
+from hub.store import open_database
+from hub.store.tables import devices, heartbeats, run_chunks, runs
+
+pytest_plugins = ["hub_fixtures"]
+pytestmark = [pytest.mark.services]
+KILLS = 3
+WRITERS = 4
+
+
+class Killed:
+    """A hub that is killed and started again on the same port and database."""
+
+    def __init__(self, folder: Path, database_url: str) -> None:
+        self.port = free_port()
+        self._env = {**os.environ, **hub_env(folder, database_url, HUB_PORT=str(self.port), HUB_LOG_LEVEL="ERROR")}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self._process = subprocess.Popen([sys.executable, "-m", "hub"], env=self._env, stdout=subprocess.DEVNULL)
+        wait_until("the hub is ready", lambda: healthy(f"{self.url}/readyz"))
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+class Writer(threading.Thread):
+    """A device that sends heartbeats and chunks, each repeated until it is answered; remembers what was answered."""
+
+    def __init__(self, url: str, headers: dict[str, str], number: int, stop: threading.Event) -> None:
+        super().__init__()
+        self.number = number
+        self.beats: set[str] = set()
+        self.chunks: set[int] = set()
+        self.repeated = 0
+        self._url = url
+        self._headers = headers
+        self._stop_now = stop
+
+    def run(self) -> None:
+        with httpx.Client(base_url=self._url, headers=self._headers, timeout=5) as client:
+            n = 0
+            while not self._stop_now.is_set():
+                beat = {"status": "ok", "heartbeat_id": f"{self.number}-{n}"}
+                if self._send(client, "/v1/heartbeat", beat):
+                    self.beats.add(beat["heartbeat_id"])
+                if self._send(client, f"/v1/runs/run-{self.number}/chunks", {"seq": n, "data": "x"}):
+                    self.chunks.add(n)
+                n += 1
+
+    def _send(self, client: httpx.Client, path: str, body: dict[str, Any]) -> bool:
+        for _ in range(400):
+            with contextlib.suppress(httpx.HTTPError):
+                if client.post(path, json=body).status_code == 200:
+                    return True
+            self.repeated += 1
+            if self._stop_now.is_set():
+                return False
+            time.sleep(0.05)
+        return False
+
+
+def rows(database_url: str, statement: Select[Any]) -> list[tuple[Any, ...]]:
+    """What the database has, opened anew."""
+
+    async def ask() -> list[tuple[Any, ...]]:
+        database = await open_database(database_url)
+        try:
+            return await database.read(lambda conn: [tuple(row) for row in conn.execute(statement)])
+        finally:
+            await database.close()
+
+    return asyncio.run(ask())
+
+
+def test_nothing_that_was_answered_is_lost_and_nothing_doubles(tmp_path: Path, database_url: str) -> None:
+    dice, stop = random.Random(1), threading.Event()
+    writers: list[Writer] = []
+    with Killed(tmp_path, database_url) as hub, httpx.Client(base_url=hub.url, headers=ADMIN, timeout=30) as admin:
+        try:
+            for number in range(WRITERS):
+                headers = enrol(admin, f"d{number}")
+                body = {"device_id": f"d{number}", "action": "log", "protocol": "mqtt", "request_id": f"run-{number}"}
+                admin.post("/admin/command", json=body).raise_for_status()
+                writers.append(Writer(hub.url, headers, number, stop))
+            for writer in writers:
+                writer.start()
+            for _ in range(KILLS):
+                time.sleep(dice.uniform(0.5, 1.5))
+                hub.kill()
+                hub.start()
+            time.sleep(0.5)
+            hub.kill()
+        finally:
+            stop.set()
+            for writer in writers:
+                writer.join()
+    assert sum(writer.repeated for writer in writers) > 0, "the kills were felt"
+    stored = [row[0] for row in rows(database_url, select(heartbeats.c.heartbeat_id))]
+    answered = {beat for writer in writers for beat in writer.beats}
+    assert len(answered) > 20
+    assert answered <= set(stored)
+    assert len(stored) == len(set(stored))
+    for writer in writers:
+        run = f"run-{writer.number}"
+        seqs = {row[0] for row in rows(database_url, select(run_chunks.c.seq).where(run_chunks.c.request_id == run))}
+        assert writer.chunks <= seqs
+        counted = rows(database_url, select(runs.c.chunks, runs.c.bytes).where(runs.c.request_id == run))
+        assert counted == [(len(seqs), len(seqs))]
+
+
+def test_a_token_is_consumed_once_though_the_hub_is_killed_meanwhile(tmp_path: Path, database_url: str) -> None:
+    won: list[str] = []
+    answered: list[int] = []
+    with Killed(tmp_path, database_url) as hub, httpx.Client(base_url=hub.url, timeout=30) as client:
+        token = client.post("/admin/tokens", json={}, headers=ADMIN).json()["token"]
+
+        def register(number: int) -> None:
+            body = {"device_id": f"d{number}", "token": token, "device_token": new_token().text}
+            deadline = time.monotonic() + 120
+            while time.monotonic() < deadline:
+                with contextlib.suppress(httpx.HTTPError):
+                    answer = client.post("/v1/register", json=body)
+                    if answer.status_code in {200, 401}:
+                        answered.append(answer.status_code)
+                        if answer.status_code == 200:
+                            won.append(body["device_id"])
+                        return
+                time.sleep(0.3)
+
+        threads = [threading.Thread(target=register, args=(n,)) for n in range(50)]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.15)
+        hub.kill()
+        hub.start()
+        for thread in threads:
+            thread.join()
+    assert len(answered) == 50
+    assert len(won) == 1
+    assert [row[0] for row in rows(database_url, select(devices.c.device_id))] == won

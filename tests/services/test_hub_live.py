@@ -1,0 +1,73 @@
+"""The live page without a browser: its session, its files, its memory of events, a stack that is away."""
+
+import time
+from pathlib import Path
+
+import pytest
+from hub_support import ADMIN, ADMIN_TOKEN, RunningHub, free_port, running
+
+from hub.live.broadcast import QUEUED, REMEMBERED, Broadcast
+
+pytest_plugins = ["hub_fixtures"]
+pytestmark = [pytest.mark.services]
+
+
+def test_a_page_that_does_not_keep_up_is_told_to_load_anew() -> None:
+    live = Broadcast(1000)
+    slow, quick = live.join(None), live.join(None)
+    for n in range(QUEUED + 5):
+        live.publish("chunk", {"n": n})
+        quick.queue.get_nowait()
+    kinds = [slow.queue.get_nowait().kind for _ in range(slow.queue.qsize())]
+    assert kinds[0] == "reset"
+    assert len(kinds) <= 5
+    for n in range(2 * REMEMBERED):
+        live.publish("chunk", {"n": n})
+    assert live.join(live.last_id - 10).queue.qsize() == 10
+    assert live.join(live.last_id).queue.qsize() == 0
+    for impossible in (5, live.last_id + 1, 0):
+        assert live.join(impossible).queue.get_nowait().kind == "reset"
+
+
+@pytest.mark.anyio
+async def test_the_session_is_a_strict_cookie_and_the_page_forbids_all_that_is_foreign(lite: RunningHub) -> None:
+    answer = await lite.client.post("https://hub/login", data={"token": ADMIN_TOKEN})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/")
+    cookie = answer.headers["set-cookie"].lower()
+    assert all(word in cookie for word in ("httponly", "samesite=strict", "secure", "max-age=43200"))
+    assert ADMIN_TOKEN not in cookie
+    page = await lite.client.get("https://hub/")
+    assert page.status_code == 200
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    foreign = await lite.client.post("https://hub/logout", headers={"Sec-Fetch-Site": "cross-site"})
+    assert foreign.status_code == 401
+    assert (await lite.client.post("/login", data={"token": "wrong"})).status_code == 401
+    for name in ("..%2fcli.py", "page.html", "%2e%2e/app.py"):
+        assert (await lite.client.get(f"/static/{name}")).status_code == 404
+    lite.client.cookies.clear()
+    assert (await lite.client.get("/")).status_code == 303
+    for forged in ("1.x", f"{int(time.time()) + 100}.{'0' * 64}", "9" * 40 + ".a", ""):
+        got = await lite.client.get("/", headers={"Cookie": f"hub_session={forged}"})
+        assert got.status_code == 303
+
+
+@pytest.mark.anyio
+async def test_a_stack_that_is_away_is_said_and_the_page_goes_on(tmp_path: Path) -> None:
+    away = f"http://127.0.0.1:{free_port()}"
+    given = {"tsdb_url": away, "alertmanager_url": away, "mqtt_url": f"mqtt://127.0.0.1:{free_port()}"}
+    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", **given) as hub:
+        await hub.enrol("tablet-1")
+        await hub.until(lambda: "mqtt" in hub.hub.problems)
+        view = (await hub.client.get("/live/view", headers=ADMIN)).json()
+        assert view["problem"].startswith("Alertmanager is away")
+        assert [d["device_id"] for d in view["devices"]] == ["tablet-1"]
+        assert {h["part"]: h["ok"] for h in view["health"]} == {
+            "Broker": False,
+            "VictoriaMetrics": False,
+            "Alertmanager": False,
+        }
+        furnaces = (await hub.client.get("/live/furnaces", headers=ADMIN)).json()
+        assert furnaces["problem"].startswith("VictoriaMetrics is away")
+        assert (await hub.client.get("/readyz")).status_code == 200

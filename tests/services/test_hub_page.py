@@ -1,0 +1,224 @@
+"""The live page: in a real browser against real servers; its streams resume and stay bounded."""
+
+import contextlib
+import re
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hub_servers import (
+    alertmanager,
+    enrol,
+    fire_alert,
+    furnace_day,
+    real_hub,
+    victoriametrics,
+    wait_until,
+    write_page_config,
+)
+from hub_support import ADMIN, ADMIN_TOKEN
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from hub.live.broadcast import QUEUED
+
+pytest_plugins = ["hub_fixtures"]
+pytestmark = [pytest.mark.services]
+ARTIFACTS = Path(__file__).parents[2] / "out" / "hub-page"
+PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1280, "height": 900}
+HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = shutil.which("chromium")
+    assert found, "these tests need Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A hub with a real VictoriaMetrics and a real Alertmanager beside it."""
+    folder = tmp_path_factory.mktemp("studio")
+    with victoriametrics(folder) as tsdb, alertmanager(folder) as alerts:
+        furnace_day(tsdb, "main", 1090)
+        furnace_day(tsdb, "hole", 1200)
+        fire_alert(alerts, "FurnaceTooCold", "The main furnace is at 900 degrees")
+        given = {
+            "HUB_TSDB_URL": tsdb,
+            "HUB_ALERTMANAGER_URL": alerts,
+            "HUB_PAGE_CONFIG": str(write_page_config(folder)),
+        }
+        with real_hub(folder, **given) as client:
+            yield client
+
+
+def logged_in(browser: Browser, client: httpx.Client, viewport: Any) -> Page:
+    page = browser.new_context(viewport=viewport).new_page()
+    page.goto(str(client.base_url))
+    page.get_by_label("Admin token").fill(ADMIN_TOKEN)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.locator("#link")).to_have_text("live", timeout=15_000)
+    return page
+
+
+def screenshot(page: Page, name: str) -> None:
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
+
+
+def test_the_page_shows_what_happens_as_it_happens(browser: Browser, studio: httpx.Client) -> None:
+    page = logged_in(browser, studio, DESK)
+    problems: list[str] = []
+    asked: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on("request", lambda request: asked.append(request.url))
+    expect(page).to_have_title("Rosewood Glass")
+    expect(page.locator("#alerts")).to_contain_text("The main furnace is at 900 degrees")
+    expect(page.locator("#furnaces article")).to_have_count(2)
+    main = page.locator("#furnaces article").filter(has_text="Main furnace")
+    expect(main).to_contain_text("limits 1050 to 1180 °C")
+    expect(main).to_contain_text(re.compile(r"last sample \d\d? s ago"))
+    expect(main.locator("svg .limit")).to_have_count(2)
+    assert (main.locator("svg .line").get_attribute("d") or "").count("L") > 200
+    for part in ("VictoriaMetrics", "Alertmanager"):
+        expect(page.locator("#health article").filter(has_text=part)).to_contain_text("fine")
+
+    device = enrol(studio, "tablet-1", alias=HOSTILE)
+    studio.post("/v1/heartbeat", json={"status": "charging", "battery_pct": 80}, headers=device).raise_for_status()
+    expect(page.locator("#devices")).to_contain_text("battery 80 %", timeout=10_000)
+    expect(page.locator("#devices h3").first).to_contain_text("<img src=x")
+
+    body = {"device_id": "tablet-1", "action": "diagnose", "protocol": "mqtt", "request_id": "run-1"}
+    studio.post("/admin/command", json=body).raise_for_status()
+    run = page.locator("[data-run='run-1']")
+    expect(run).to_contain_text("queued")
+    for seq, text in [(0, "step one\n"), (2, "step three\n"), (1, "step two\n"), (1, "step two\n"), (3, HOSTILE)]:
+        studio.post("/v1/runs/run-1/chunks", json={"seq": seq, "data": text}, headers=device).raise_for_status()
+    expect(run.locator("pre")).to_have_text("step one\nstep two\nstep three\n" + HOSTILE)
+    studio.post("/v1/action-result", json={"request_id": "run-1", "outcome": "ok"}, headers=device).raise_for_status()
+    expect(run.locator("h3")).to_contain_text("ok")
+
+    with waiting(studio):
+        expect(page.locator("#waits")).to_contain_text("fern", timeout=10_000)
+    screenshot(page, "desk")
+    assert page.title() == "Rosewood Glass", "what devices send is never markup"
+    assert problems == []
+    assert {httpx.URL(url).host for url in asked} <= {"127.0.0.1"}, "the page needs no internet"
+
+
+@contextlib.contextmanager
+def waiting(client: httpx.Client) -> Iterator[None]:
+    """A wait in progress while the block runs."""
+    body = {"method": "ble", "timeout": 8, "device_id": "fern"}
+    url = str(client.base_url.join("/provision/wait"))
+    thread = threading.Thread(target=lambda: httpx.post(url, json=body, headers=ADMIN, timeout=20))
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join()
+
+
+def test_the_page_fits_a_phone(browser: Browser, studio: httpx.Client) -> None:
+    page = logged_in(browser, studio, PHONE)
+    expect(page.locator("#furnaces svg").first).to_be_visible()
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= PHONE["width"]
+    for button in page.get_by_role("button").all():
+        box = button.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44, "a thumb needs room"
+    screenshot(page, "phone")
+
+
+def test_a_wrong_token_is_told_and_the_page_stays_shut(browser: Browser, studio: httpx.Client) -> None:
+    page = browser.new_context(viewport=PHONE).new_page()
+    page.goto(str(studio.base_url))
+    page.get_by_label("Admin token").fill("wrong")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_have_text("This is not the admin token.")
+    page.goto(str(studio.base_url))
+    expect(page.get_by_role("button", name="Log in")).to_be_visible()
+
+
+def test_the_page_says_when_the_hub_is_away_and_comes_back(browser: Browser, tmp_path: Path) -> None:
+    with real_hub(tmp_path) as first:
+        port = first.base_url.port
+        page = logged_in(browser, first, DESK)
+        expect(page.locator("#furnaces")).to_contain_text("VictoriaMetrics is not set up")
+    expect(page.locator("#link")).to_contain_text("trying again", timeout=15_000)
+    with real_hub(tmp_path, port=port):
+        expect(page.locator("#link")).to_have_text("live", timeout=20_000)
+
+
+def test_streams_resume_after_the_last_event_and_metrics_move(tmp_path: Path) -> None:
+    with real_hub(tmp_path) as client:
+        device = enrol(client, "tablet-1")
+        last = client.get("/live/view").json()["last_id"]
+        body = {"device_id": "tablet-1", "action": "x", "protocol": "mqtt", "request_id": "run-1"}
+        client.post("/admin/command", json=body).raise_for_status()
+        for seq in range(3):
+            client.post("/v1/runs/run-1/chunks", json={"seq": seq, "data": str(seq)}, headers=device).raise_for_status()
+        first = _events(client, 3, **{"Last-Event-ID": str(last)})
+        assert [kind for _, kind in first] == ["run", "chunk", "run"]
+        rest = _events(client, 2, **{"Last-Event-ID": str(first[-1][0])})
+        assert [number for number, _ in rest] == [first[-1][0] + 1, first[-1][0] + 2]
+        assert _events(client, 1, **{"Last-Event-ID": "1"})[0][1] == "reset"
+        text = client.get("/metrics").text
+        assert "live_connect_duration_seconds_count 3.0" in text
+        assert 'live_streaming_errors_total{reason="reset"} 1.0' in text
+        wait_until("pages are forgotten", lambda: "live_sessions 0.0" in client.get("/metrics").text)
+
+
+def _events(client: httpx.Client, count: int, **headers: str) -> list[tuple[int, str]]:
+    """The first events of a stream, as (id, kind)."""
+    found: list[tuple[int, str]] = []
+    number = 0
+    with client.stream("GET", "/live/events", headers=headers, timeout=10) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("id: "):
+                number = int(line.removeprefix("id: "))
+            if line.startswith("event: "):
+                found.append((number, line.removeprefix("event: ")))
+            if len(found) == count:
+                break
+    return found
+
+
+def test_pages_that_never_read_cost_a_bounded_memory_and_others_go_on(tmp_path: Path) -> None:
+    with real_hub(tmp_path) as client:
+        device = enrol(client, "tablet-1")
+        port = int(client.base_url.port or 0)
+        ask = f"GET /live/events HTTP/1.1\r\nHost: hub\r\nAuthorization: {ADMIN['Authorization']}\r\n\r\n".encode()
+        deaf = [socket.create_connection(("127.0.0.1", port)) for _ in range(500)]
+        try:
+            for connection in deaf:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+                connection.sendall(ask)
+            wait_until("500 pages", lambda: "live_sessions 500.0" in client.get("/metrics", timeout=30).text, 60)
+            body = {"device_id": "tablet-1", "action": "x", "protocol": "mqtt", "request_id": "run-1"}
+            client.post("/admin/command", json=body).raise_for_status()
+            began = time.monotonic()
+            for seq in range(30):
+                chunk = {"seq": seq, "data": "x" * 20_000}
+                client.post("/v1/runs/run-1/chunks", json=chunk, headers=device, timeout=30).raise_for_status()
+            assert client.get("/live/view", timeout=30).status_code == 200
+            assert time.monotonic() - began < 60
+            text = client.get("/metrics", timeout=30).text
+            (queued,) = [float(li.split()[1]) for li in text.splitlines() if li.startswith("live_queue_events ")]
+            assert queued <= QUEUED
+        finally:
+            for connection in deaf:
+                connection.close()
+        wait_until("they are forgotten", lambda: "live_sessions 0.0" in client.get("/metrics", timeout=30).text, 60)

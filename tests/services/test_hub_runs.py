@@ -1,0 +1,304 @@
+"""Runs: a command leaves by FCM or MQTT, output streams in, the result or the time-out ends it."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hub_broker import Mosquitto
+from hub_fcm_standin import FcmStandin, error
+from hub_support import ADMIN, RunningHub, running
+from sqlalchemy import select
+
+from hub.runs.fcm import retry_after
+from hub.store.tables import devices, run_chunks, runs
+
+pytest_plugins = ["hub_fixtures"]
+pytestmark = [pytest.mark.anyio, pytest.mark.services]
+
+
+@pytest.fixture
+def fcm(tmp_path: Path) -> Iterator[FcmStandin]:
+    standin = FcmStandin(tmp_path)
+    yield standin
+    standin.close()
+
+
+@pytest.fixture
+async def phone(tmp_path: Path, database_url: str, fcm: FcmStandin) -> AsyncIterator[tuple[RunningHub, FcmStandin]]:
+    """A hub that has FCM, on each database."""
+    async with with_fcm(tmp_path, database_url, fcm) as hub:
+        yield hub, fcm
+
+
+def with_fcm(folder: Path, database_url: str, fcm: FcmStandin, **given: Any) -> Any:
+    defaults = {"fcm_credentials_file": fcm.credentials, "fcm_url": fcm.url, "fcm_backoff": 0.01, "fcm_timeout": 1.0}
+    return running(folder, database_url, **(defaults | given))
+
+
+async def command(hub: RunningHub, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
+    body = {"device_id": "tablet-1", "action": "restart", **body}
+    return await hub.client.post("/admin/command", json=body, headers={**ADMIN, **(headers or {})})
+
+
+async def run_of(hub: RunningHub, request_id: str) -> dict[str, Any]:
+    answer = await hub.client.get(f"/admin/runs/{request_id}", headers=ADMIN)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_a_run_from_command_to_result(phone: tuple[RunningHub, FcmStandin]) -> None:
+    hub, fcm = phone
+    device = await hub.enrol(fcm_token="token-1", site="north", alias="Kiln tablet")
+    taken = await command(hub, {"X-Request-ID": "req-1"}, params={"delay": 3})
+    assert taken.json() == {
+        "request_id": "req-1",
+        "device_id": "tablet-1",
+        "status": "sent",
+        "protocol": "fcm",
+        "created": True,
+        "error": None,
+    }
+    (message,) = fcm.sent
+    assert message["token"] == "token-1"
+    assert message["data"] == {"request_id": "req-1", "action": "restart", "params": '{"delay":3}'}
+    for seq, text in enumerate(["one ", "two"]):
+        body = {"seq": seq, "data": text}
+        assert (await hub.client.post("/v1/runs/req-1/chunks", json=body, headers=device)).json()["stored"]
+    assert (await run_of(hub, "req-1"))["status"] == "running"
+    result = {"request_id": "req-1", "outcome": "ok", "data": {"code": 0}}
+    assert (await hub.client.post("/v1/action-result", json=result, headers=device)).json()["status"] == "ok"
+    run = await run_of(hub, "req-1")
+    assert (run["status"], run["bytes"], run["chunks"]) == ("ok", 7, 2)
+    assert "".join(part["data"] for part in run["output"]) == "one two"
+    assert json.loads(run["result"]) == {"data": {"code": 0}}
+    tags = {"device_site": "north", "protocol": "fcm"}
+    assert hub.metric("runs_created_total", **tags) == 1
+    assert hub.metric("runner_start_total", **tags, status="started") == 1
+    assert hub.metric("runner_stop_total", **tags, status="ok") == 1
+    assert hub.metric("runner_duration_seconds_count", **tags, status="ok") == 1
+    assert hub.metric("runner_bytes_processed", **tags, status="ok") == 7
+    assert hub.metric("run_chunks_total", **tags) == 2
+    assert hub.metric("run_chunk_bytes_total", **tags) == 7
+    assert hub.metric("run_bytes_sum", **tags) == 7
+    assert hub.metric("fcm_dispatch_latency_ms_count", action="restart") == 1
+
+
+async def test_one_request_id_is_seen_from_command_to_result(phone: tuple[RunningHub, FcmStandin]) -> None:
+    hub, fcm = phone
+    device = await hub.enrol(fcm_token="token-1")
+    request_id = (await command(hub)).json()["request_id"]
+    await hub.client.post("/v1/action-result", json={"request_id": request_id, "outcome": "ok"}, headers=device)
+    about = {"request_id": request_id, "device_id": "tablet-1", "action": "restart"}
+    for event in ("dispatch.request", "dispatch.sent", "action_result.ingest"):
+        (line,) = hub.lines(event)
+        assert about.items() <= line.items()
+    assert fcm.sent[0]["data"]["request_id"] == request_id
+    (sent,) = hub.lines("dispatch.sent")
+    assert (sent["fcm_http_code"], sent["fcm_status"]) == (200, "OK")
+    assert sent["dispatch_latency_ms"] > 0
+    assert [row["request_id"] for row in await hub.rows(select(runs))] == [request_id]
+
+
+async def test_the_same_command_twice_is_one_run_and_one_message(phone: tuple[RunningHub, FcmStandin]) -> None:
+    hub, fcm = phone
+    await hub.enrol(fcm_token="token-1")
+    answers = await asyncio.gather(*(command(hub, request_id="same") for _ in range(10)))
+    assert sorted(a.json()["created"] for a in answers) == [False] * 9 + [True]
+    assert len(fcm.sent) == 1
+    assert (await command(hub, request_id="same", action="other")).status_code == 409
+
+
+async def test_results_and_chunks_are_the_own_devices_and_replay_safely(phone: tuple[RunningHub, FcmStandin]) -> None:
+    hub, _ = phone
+    device, other = await hub.enrol(fcm_token="token-1"), await hub.enrol("tablet-2")
+    request_id = (await command(hub)).json()["request_id"]
+
+    async def chunk(headers: dict[str, str], **body: Any) -> httpx.Response:
+        return await hub.client.post(f"/v1/runs/{request_id}/chunks", json={"seq": 0, **body}, headers=headers)
+
+    async def result(headers: dict[str, str], outcome: str) -> httpx.Response:
+        body = {"request_id": request_id, "outcome": outcome}
+        return await hub.client.post("/v1/action-result", json=body, headers=headers)
+
+    assert (await chunk(other, data="x")).status_code == 404
+    assert (await result(other, "ok")).status_code == 404
+    assert [(await chunk(device, data="x")).json()["stored"] for _ in range(2)] == [True, False]
+    assert (await chunk(device, data="y")).status_code == 409
+    assert [(await result(device, "ok")).json()["replayed"] for _ in range(2)] == [False, True]
+    assert (await result(device, "error")).status_code == 409
+    assert (await chunk(device, data="late", seq=9)).status_code == 409
+    assert (await chunk(device, data="x")).json()["stored"] is False
+    assert [row["data"] for row in await hub.rows(select(run_chunks))] == [b"x"]
+
+
+async def test_twenty_chunks_at_once_are_counted_right(phone: tuple[RunningHub, FcmStandin]) -> None:
+    hub, _ = phone
+    device = await hub.enrol(fcm_token="token-1")
+    request_id = (await command(hub)).json()["request_id"]
+    sent = [{"seq": n % 20, "data": "x" * 10} for n in range(40)]
+    url = f"/v1/runs/{request_id}/chunks"
+    answers = await asyncio.gather(*(hub.client.post(url, json=body, headers=device) for body in sent))
+    assert {a.status_code for a in answers} == {200}
+    run = await run_of(hub, request_id)
+    assert (run["chunks"], run["bytes"]) == (20, 200)
+
+
+async def test_output_has_a_limit(tmp_path: Path, database_url: str, fcm: FcmStandin) -> None:
+    async with with_fcm(tmp_path, database_url, fcm, run_max_bytes=5) as hub:
+        device = await hub.enrol(fcm_token="token-1")
+        url = f"/v1/runs/{(await command(hub)).json()['request_id']}/chunks"
+        codes = [
+            (await hub.client.post(url, json={"seq": n, "data": "1234"}, headers=device)).status_code for n in range(2)
+        ]
+        assert codes == [200, 413]
+
+
+async def test_a_run_without_result_ends_as_time_out(phone: tuple[RunningHub, FcmStandin]) -> None:
+    hub, _ = phone
+    device = await hub.enrol(fcm_token="token-1")
+    request_id = (await command(hub, timeout_s=0.3)).json()["request_id"]
+    await hub.until(lambda: hub.metric("runner_error_total", device_site="none", protocol="fcm", status="timeout") == 1)
+    assert (await run_of(hub, request_id))["error"] == "no result in time"
+    late = await hub.client.post("/v1/action-result", json={"request_id": request_id, "outcome": "ok"}, headers=device)
+    assert (late.status_code, late.json()["status"], late.json()["replayed"]) == (200, "timeout", True)
+
+
+async def test_runs_are_taken_up_after_a_restart(tmp_path: Path, database_url: str, fcm: FcmStandin) -> None:
+    fcm.answers.extend([error(503, "UNAVAILABLE")] * 1000)
+    async with with_fcm(tmp_path, database_url, fcm, dispatch_wait=0, fcm_backoff=0.5) as hub:
+        await hub.enrol(fcm_token="token-1")
+        assert (await command(hub, request_id="a", timeout_s=60)).json()["status"] == "queued"
+        assert (await command(hub, request_id="b", timeout_s=0.5)).json()["status"] == "queued"
+    fcm.answers.clear()
+    await asyncio.sleep(0.5)
+    async with with_fcm(tmp_path, database_url, fcm) as hub:
+
+        async def both() -> bool:
+            return [(await run_of(hub, name))["status"] for name in "ab"] == ["sent", "timeout"]
+
+        await hub.until(both)
+    assert {message["data"]["request_id"] for message in fcm.sent} >= {"a"}
+
+
+UNAVAILABLE = error(503, "UNAVAILABLE", "UNAVAILABLE")
+RECOVERS = {
+    "unavailable": UNAVAILABLE,
+    "internal": error(500, "INTERNAL", "INTERNAL"),
+    "html": (502, {"Content-Type": "text/html"}, b"<html>Bad gateway</html>"),
+    "quota": error(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", retry_after="1"),
+    "unauthenticated": error(401, "UNAUTHENTICATED"),
+}
+
+
+@pytest.mark.parametrize("trouble", RECOVERS)
+async def test_a_passing_trouble_of_fcm_is_waited_out(phone: tuple[RunningHub, FcmStandin], trouble: str) -> None:
+    hub, fcm = phone
+    await hub.enrol(fcm_token="token-1")
+    fcm.answers.append(RECOVERS[trouble])
+    began = time.monotonic()
+    assert (await command(hub)).json()["status"] == "sent"
+    assert len(fcm.sent) == 1
+    assert (time.monotonic() - began >= 1) == (trouble == "quota")
+
+
+FATAL = {
+    "unregistered": (error(404, "NOT_FOUND", "UNREGISTERED"), None),
+    "bad token": (error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.token"), None),
+    "bad data": (error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"), "token-1"),
+    "bare 404": ((404, {}, b"not here"), "token-1"),
+    "sender": (error(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH"), "token-1"),
+    "third party": (error(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"), "token-1"),
+}
+
+
+@pytest.mark.parametrize("trouble", FATAL)
+async def test_a_lasting_trouble_ends_the_run_and_only_a_dead_token_is_forgotten(
+    phone: tuple[RunningHub, FcmStandin], trouble: str
+) -> None:
+    hub, fcm = phone
+    await hub.enrol(fcm_token="token-1")
+    answer, token_after = FATAL[trouble]
+    fcm.answers.extend([answer, answer])
+    taken = (await command(hub)).json()
+    assert taken["status"] == "error"
+    (stored,) = await hub.rows(select(devices))
+    assert stored["fcm_token"] == token_after
+    line = hub.lines("dispatch.fail")[-1]
+    assert (line["fcm_http_code"], line["request_id"]) == (answer[0], taken["request_id"])
+    assert (line["level"] == "error") == (trouble in {"sender", "third party"})
+    assert fcm.sent == []
+
+
+async def test_a_send_that_timed_out_is_sent_again_with_the_same_id(phone: tuple[RunningHub, FcmStandin]) -> None:
+    hub, fcm = phone
+    await hub.enrol(fcm_token="token-1")
+    fcm.delay = 1.3
+    task = asyncio.create_task(command(hub))
+    await hub.until(lambda: len(fcm.sent) == 1)
+    fcm.delay = 0
+    assert (await task).json()["status"] == "sent"
+    assert len({message["data"]["request_id"] for message in fcm.sent}) == 1
+
+
+async def test_an_expired_access_token_is_fetched_once_for_two_hundred_sends(tmp_path: Path, fcm: FcmStandin) -> None:
+    async with with_fcm(tmp_path, f"sqlite:///{tmp_path}/hub.db", fcm, dispatch_wait=30) as hub:
+        await hub.enrol(fcm_token="token-1")
+        answers = await asyncio.gather(*(command(hub, request_id=f"r{n}") for n in range(200)))
+        assert {a.json()["status"] for a in answers} == {"sent"}
+        assert (len(fcm.sent), fcm.tokens) == (200, 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(None, 60), ("5", 5), ("-3", 60), ("soon", 60), ("9" * 40, 600), ("", 60), ("Wed, 21 Oct 2015 07:28:00 GMT", 1)],
+)
+def test_retry_after_makes_sense_of_anything(value: str | None, seconds: float) -> None:
+    assert retry_after(value) == seconds
+
+
+async def test_fcm_that_is_not_set_up_is_said_at_once(lite: RunningHub) -> None:
+    await lite.enrol(fcm_token="token-1")
+    answer = await command(lite, protocol="fcm")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_fcm")
+    assert (await command(lite, device_id="nobody")).status_code == 404
+
+
+async def test_a_plant_gets_its_command_by_mqtt_and_answers_by_mqtt(tmp_path: Path, database_url: str) -> None:
+    broker = Mosquitto(tmp_path)
+    async with running(tmp_path, database_url, mqtt_url=broker.url, dispatch_wait=0) as hub:
+        await hub.enrol("fern", kind="plant", site="window")
+        request_id = (await command(hub, device_id="fern", action="water", params={"ml": 50})).json()["request_id"]
+        got: asyncio.Queue[Any] = asyncio.Queue()
+        await asyncio.to_thread(broker.start)
+        try:
+            import aiomqtt
+
+            async with aiomqtt.Client("127.0.0.1", broker.port) as plant:
+                await plant.subscribe("plant/fern/cmd/#", qos=1)
+                message = await asyncio.wait_for(anext(aiter(plant.messages)), 20)
+                await got.put((message.topic.value, json.loads(bytes(message.payload))))
+                base = f"plant/fern/run/{request_id}"
+                for seq in (0, 0, 1):
+                    await plant.publish(f"{base}/chunk", json.dumps({"seq": seq, "data": "drip "}), qos=1)
+                await plant.publish(f"plant/other/run/{request_id}/result", '{"outcome":"error"}', qos=1)
+                await plant.publish(f"{base}/result", "nonsense", qos=1)
+                await plant.publish(f"{base}/result", '{"outcome":"ok"}', qos=1)
+
+                async def ended() -> bool:
+                    return (await run_of(hub, request_id))["status"] == "ok"
+
+                await hub.until(ended)
+        finally:
+            await asyncio.to_thread(broker.stop)
+        topic, payload = got.get_nowait()
+        assert topic == "plant/fern/cmd/water"
+        assert payload == {"request_id": request_id, "action": "water", "params": {"ml": 50}}
+        run = await run_of(hub, request_id)
+        assert (run["chunks"], run["bytes"]) == (2, 10)
+        assert hub.metric("hub_mqtt_refused_total", reason="not_found") == 1
+        assert hub.metric("hub_mqtt_refused_total", reason="not a chunk or result") == 1

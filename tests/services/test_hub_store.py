@@ -1,0 +1,116 @@
+"""Storage: migrations, durable writes, retention, backup, on both databases."""
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from hub_support import ADMIN_TOKEN, RunningHub
+from sqlalchemy import Connection, func, select, text, update
+from typer.testing import CliRunner
+
+from hub import cli, retention
+from hub.store import Unavailable, open_database
+from hub.store.tables import devices, heartbeats, metadata
+
+pytest_plugins = ["hub_fixtures"]
+pytestmark = [pytest.mark.anyio, pytest.mark.services]
+
+
+async def test_the_migrations_make_exactly_the_tables(database_url: str) -> None:
+    db = await open_database(database_url)
+    differences = await db.read(lambda conn: compare_metadata(MigrationContext.configure(conn), metadata))
+    await db.close()
+    assert differences == []
+
+
+async def test_an_old_database_is_opened_again_with_its_rows(database_url: str) -> None:
+    for expected in (0, 1):
+        db = await open_database(database_url)
+        assert await db.read(lambda conn: conn.execute(select(func.count()).select_from(devices)).scalar()) == expected
+        row = {"device_id": "a", "kind": "plant", "created_at": 1}
+        if not expected:
+            await db.write(lambda conn, row=row: conn.execute(devices.insert().values(**row)) and None)
+        await db.close()
+
+
+async def test_what_fails_in_a_group_takes_nothing_else_with_it(database_url: str) -> None:
+    db = await open_database(database_url)
+
+    def insert(n: int) -> object:
+        def work(conn: Connection) -> int:
+            conn.execute(devices.insert().values(device_id=f"d{n}", kind="plant", created_at=n))
+            if n % 3 == 0:
+                raise ValueError(n)
+            return n
+
+        return work
+
+    results = await asyncio.gather(*(db.write(insert(n)) for n in range(30)), return_exceptions=True)
+    stored = await db.read(lambda conn: {row[0] for row in conn.execute(select(devices.c.device_id))})
+    await db.close()
+    assert [isinstance(r, ValueError) for r in results] == [n % 3 == 0 for n in range(30)]
+    assert stored == {f"d{n}" for n in range(30) if n % 3}
+
+
+async def test_a_closed_database_refuses_instead_of_hanging(database_url: str) -> None:
+    db = await open_database(database_url)
+    await db.close()
+    with pytest.raises(Unavailable):
+        await asyncio.wait_for(db.write(lambda conn: conn.execute(text("SELECT 1")) and None), 5)
+
+
+async def test_a_caller_that_goes_away_leaves_a_whole_write_behind(database_url: str) -> None:
+    db = await open_database(database_url)
+
+    def work(conn: Connection) -> None:
+        conn.execute(devices.insert().values(device_id="a", kind="plant", created_at=1))
+        conn.execute(update(devices).values(alias="x"))
+
+    for _ in range(3):
+        task = asyncio.create_task(db.write(work))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    await asyncio.sleep(0.3)
+    stored = await db.read(lambda conn: [tuple(r) for r in conn.execute(select(devices.c.device_id, devices.c.alias))])
+    await db.close()
+    assert stored == [("a", "x")]
+
+
+async def test_old_heartbeats_go_and_young_ones_stay(hub: RunningHub) -> None:
+    headers = await hub.enrol()
+    for name in ("old", "young"):
+        await hub.client.post("/v1/heartbeat", json={"status": "ok", "heartbeat_id": name}, headers=headers)
+    old = update(heartbeats).where(heartbeats.c.heartbeat_id == "old").values(received_at=1)
+    await hub.hub.db.write(lambda conn: conn.execute(old) and None)
+    assert await retention.clean(hub.hub) == 1
+    assert [r["heartbeat_id"] for r in await hub.rows(select(heartbeats))] == ["young"]
+
+
+async def test_a_backup_of_a_database_in_use_is_whole(lite: RunningHub, tmp_path: Path) -> None:
+    headers = await lite.enrol()
+    target = tmp_path / "copy.db"
+    env = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": lite.hub.settings.database_url}
+    beats = [
+        lite.client.post("/v1/heartbeat", json={"status": "ok", "uptime_s": n}, headers=headers) for n in range(20)
+    ]
+    backup = asyncio.to_thread(CliRunner().invoke, cli.app, ["backup", str(target)], env=env)
+    done, *_ = await asyncio.gather(backup, *beats)
+    assert done.exit_code == 0, done.output
+    with sqlite3.connect(target) as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert copy.execute("SELECT count(*) FROM devices").fetchone() == (1,)
+    assert target.stat().st_mode & 0o077 == 0
+    again = CliRunner().invoke(cli.app, ["backup", str(target)], env=env)
+    assert again.exit_code == 2
+
+
+def test_a_database_that_is_not_there_is_said_in_one_line() -> None:
+    env = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": "postgresql://hub@127.0.0.1:1/hub"}
+    done = CliRunner().invoke(cli.app, ["migrate"], env=env)
+    assert done.exit_code == 3
+    assert "Traceback" not in done.output
+    assert "PostgreSQL cannot be reached" in done.output

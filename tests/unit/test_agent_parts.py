@@ -1,0 +1,207 @@
+"""The agent's small parts: names, readings, errors, the status, log lines."""
+
+import errno
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from agent import config, durable, errors, identity, logs, source, status
+from agent.credentials import Credentials
+from agent.settings import Source
+
+
+def system(tmp_path: Path, serial: bytes | None = None, **cards: str) -> Path:
+    if serial is not None:
+        (tmp_path / "proc/device-tree").mkdir(parents=True)
+        (tmp_path / "proc/device-tree/serial-number").write_bytes(serial)
+    for name, address in cards.items():
+        (tmp_path / "sys/class/net" / name / "device").mkdir(parents=True)
+        (tmp_path / "sys/class/net" / name / "address").write_text(address + "\n")
+    (tmp_path / "sys/class/net/lo").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "sys/class/net/lo/address").write_text("00:00:00:00:00:00\n")
+    return tmp_path
+
+
+def test_a_board_is_named_after_its_serial_number(tmp_path: Path) -> None:
+    root = system(tmp_path, b"10000000A1B2C3\0", eth0="b8:27:eb:11:22:33")
+    serial = identity.serial_number(root)
+    assert serial == "10000000a1b2c3"
+    assert identity.complete("thermal-camera-XXXXXX", serial, 0) == "thermal-camera-a1b2c3"
+
+
+def test_without_a_serial_number_it_is_the_mac_address_of_the_first_real_card(tmp_path: Path) -> None:
+    root = system(tmp_path, b"0000000000000000\0", wlan0="b8:27:eb:11:22:33", eth0="b8:27:eb:aa:bb:cc")
+    assert identity.serial_number(root) == "b827ebaabbcc"
+
+
+@pytest.mark.parametrize("address", ["02:42:ac:11:00:02", "00:00:00:00:00:00", "not an address", ""])
+def test_an_address_that_is_made_up_names_nothing(tmp_path: Path, address: str) -> None:
+    assert identity.serial_number(system(tmp_path, eth0=address)) is None
+
+
+def test_a_thousand_neighbouring_serial_numbers_have_a_thousand_names() -> None:
+    names = {identity.complete("thermal-camera-XXXXXX", f"{0xB827EB000000 + n:x}", 0) for n in range(1000)}
+    assert len(names) == 1000
+
+
+def test_later_names_differ_and_are_the_same_every_time() -> None:
+    names = [identity.suffix("b827ebaabbcc", n) for n in range(3)]
+    assert len(set(names)) == 3
+    assert names == [identity.suffix("b827ebaabbcc", n) for n in range(3)]
+    assert all(len(name) == 6 for name in names)
+
+
+def test_tokens_are_thirty_two_letters_and_digits_and_never_the_same() -> None:
+    tokens = {identity.new_token() for _ in range(100)}
+    assert len(tokens) == 100
+    assert all(len(token) == 32 and token.isalnum() for token in tokens)
+
+
+def test_credentials_do_not_show_their_secret() -> None:
+    assert "hidden" not in repr(Credentials("ACCESS_TOKEN", "eye", "hidden"))
+    assert "hidden" not in repr(Credentials("ACCESS_TOKEN", "eye", "hidden").login)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"),
+    [
+        (errno.ENOSPC, errors.DiskError),
+        (errno.EDQUOT, errors.DiskError),
+        (errno.EIO, errors.DiskError),
+        (errno.EROFS, errors.PermissionsError),
+        (errno.EACCES, errors.PermissionsError),
+        (errno.EPERM, errors.PermissionsError),
+        (errno.ENOTDIR, errors.InputError),
+        (errno.EISDIR, errors.InputError),
+    ],
+)
+def test_each_fault_of_a_disk_is_of_its_kind(number: int, kind: type[errors.AgentError]) -> None:
+    error = errors.of_os(OSError(number, "told"), Path("/a/b"), "write it")
+    assert isinstance(error, kind)
+    assert error.message == "/a/b: cannot write it: told"
+
+
+def test_every_kind_has_an_exit_code_and_a_word_of_its_own() -> None:
+    kinds = [errors.AgentError, *errors.AgentError.__subclasses__()]
+    kinds = [k for k in kinds if k.__module__ == "agent.errors"]
+    assert len({k.exit_code for k in kinds}) == len({k.kind for k in kinds}) == len(kinds)
+    assert not {0, 2} & {k.exit_code for k in kinds}
+
+
+def test_placing_a_file_keeps_the_mode_that_is_asked_for(tmp_path: Path) -> None:
+    durable.place(tmp_path / "a", b"x", 0o640)
+    durable.place(tmp_path / "a", b"y" * 100_000, 0o600)
+    assert (tmp_path / "a").read_bytes() == b"y" * 100_000
+    assert (tmp_path / "a").stat().st_mode & 0o777 == 0o600
+    assert list(tmp_path.iterdir()) == [tmp_path / "a"]
+
+
+def test_new_credentials_replace_the_old_ones_and_nothing_else() -> None:
+    old = {"lens": 1, "mqtt": {"kept": 2, "password": "old", "server": "old"}, "device_name": "old"}
+    merged = config.merged(old, "eye", "studio", {"server": "new"})
+    assert merged == {"lens": 1, "mqtt": {"kept": 2, "server": "new"}, "device_name": "eye", "platform": "studio"}
+    assert old["device_name"] == "old"
+
+
+# Readings
+
+
+def test_a_reading_from_a_program() -> None:
+    reading = source.read(Source(command=("echo", '{"temp_max": 511.5, "temp_min": -3}')), 10)
+    assert reading == {"temp_max": 511.5, "temp_min": -3}
+
+
+def test_a_reading_from_a_file_and_none_from_one_that_nobody_writes_any_more(tmp_path: Path) -> None:
+    import os
+    import time
+
+    path = tmp_path / "reading.json"
+    path.write_text('{"temp_max": 1}')
+    assert source.read(Source(file=path), 10) == {"temp_max": 1}
+    os.utime(path, (time.time() - 100, time.time() - 100))
+    with pytest.raises(source.ReadingError, match="was last written 100 s ago"):
+        source.read(Source(file=path), 10)
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        (("sh", "-c", "echo broken >&2; exit 3"), "the command ended with 3: broken"),
+        (("/nonexistent",), "No such file"),
+        (("echo", "511.5"), "must be an object"),
+        (("echo", "{}"), "a reading has 1 to 50 values, this one has 0"),
+        (("echo", '{"temp_max": "hot"}'), "temp_max must be a number, it is text"),
+        (("echo", '{"temp_max": true}'), "temp_max must be a number, it is true or false"),
+        (("echo", '{"temp_max": 2001}'), "temp_max is 2001 °C, which is not between -50 and 2000"),
+        (("echo", '{"temp_max": NaN}'), "NaN is not a number"),
+        (("echo", '{"ts": 1}'), '"ts" is not a name of a value'),
+    ],
+)
+def test_a_bad_reading_is_refused_with_its_reason(command: tuple[str, ...], told: str) -> None:
+    with pytest.raises(source.ReadingError, match=told.replace("(", r"\(")):
+        source.read(Source(command=command), 10)
+
+
+def test_the_simulator_is_plausible_for_a_day() -> None:
+    for second in range(0, 86400, 60):
+        reading = source.checked(dict(source.simulated(second)))
+        assert reading["temp_min"] < reading["temp_mean"] < reading["temp_max"]
+
+
+# Status and log
+
+
+def log() -> tuple[logs.Log, io.StringIO]:
+    stream = io.StringIO()
+    return logs.open_log("json", stream=stream), stream
+
+
+def test_the_status_of_a_folder_through_its_life(tmp_path: Path) -> None:
+    def phase(*, running: bool = False) -> tuple[str, bool]:
+        told = status.describe(tmp_path, running=running)
+        return told["phase"], told["interrupted"]
+
+    assert phase() == ("none", False)
+    (tmp_path / status.MARKER).touch()
+    assert phase() == ("pending", False)
+    attempt = status.StatusFile(tmp_path, "a", log()[0])
+    attempt.set("in-progress", step="register")
+    assert phase(running=True) == ("in-progress", False)
+    assert phase() == ("in-progress", True)
+    attempt.set("failed", error={"message": "m", "advice": "a"})
+    assert phase() == ("failed", False)
+    again = status.StatusFile(tmp_path, "b", log()[0])
+    again.set("completed", device="eye")
+    (tmp_path / status.MARKER).rename(tmp_path / status.PROCESSED)
+    told = status.describe(tmp_path, running=False)
+    assert (told["phase"], told["device"]) == ("completed", "eye")
+    assert [(entry["attempt"], entry["phase"]) for entry in told["history"]] == [("b", "completed"), ("a", "failed")]
+
+
+def test_the_history_is_bounded_and_a_damaged_status_is_begun_anew(tmp_path: Path) -> None:
+    for number in range(25):
+        status.StatusFile(tmp_path, str(number), log()[0]).set("failed")
+    assert len(status.read(tmp_path)["history"]) == 20
+    (tmp_path / status.FILE).write_bytes(b"{")
+    assert status.describe(tmp_path, running=False)["phase"] == "none"
+
+
+def test_a_step_logs_its_duration_also_when_it_fails() -> None:
+    written, stream = log()
+    with written.bind(attempt="a").step("one"):
+        pass
+    with pytest.raises(ValueError, match="no"), written.step("two"):
+        raise ValueError("no")
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (first["event"], first["step"], first["attempt"], first["level"]) == ("step done", "one", "a", "info")
+    assert (second["event"], second["step"]) == ("step failed", "two")
+    assert first["duration_ms"] >= 0
+    assert first["ts"].endswith("Z")
+
+
+def test_a_line_break_in_a_value_stays_one_log_line() -> None:
+    written, stream = log()
+    written.error("event", told="a\r\nb")
+    assert stream.getvalue().count("\n") == 1

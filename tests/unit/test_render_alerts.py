@@ -1,0 +1,123 @@
+"""The alert catalogue: complete entries, rules that follow the inventory, a runbook for each."""
+
+import re
+from typing import Any
+
+import pytest
+
+from studio.model import Studio, load_studio
+from studio.paths import ROOT
+from studio.render import render, rules
+
+LAB = load_studio("lab")
+ENTRIES = [alert for group in rules.catalogue().values() for alert in group]
+
+
+def changed(**update: Any) -> Studio:
+    return Studio.model_validate({**LAB.model_dump(), **update})
+
+
+def only(name: str, studio: Studio = LAB) -> list[dict[str, Any]]:
+    return [r for found in rules.groups(studio).values() for r in found if r.get("alert") == name]
+
+
+def off(*ids: str) -> Studio:
+    return changed(furnaces=[{**f.model_dump(), "off": f.id in ids} for f in LAB.furnaces])
+
+
+def test_names_are_unique() -> None:
+    assert len({a.name for a in ENTRIES}) == len(ENTRIES)
+
+
+@pytest.mark.parametrize("alert", ENTRIES, ids=lambda a: a.name)
+def test_an_entry_is_complete(alert: rules.Alert) -> None:
+    assert set(alert.types) <= {"shop", "system"}
+    assert alert.severity in {"critical", "warning", "none"}
+    assert not re.search(r"\{\{|<<", alert.summary), "a summary is the same for every firing"
+    assert alert.description.endswith(".")
+
+
+@pytest.mark.parametrize("alert", ENTRIES, ids=lambda a: a.name)
+def test_an_alert_has_a_runbook(alert: rules.Alert) -> None:
+    path, _, anchor = f"{rules.RUNBOOK}#{alert.name.lower()}".partition("#")
+    headings = re.findall(r"^## (\S+)$", (ROOT / path).read_text(), re.MULTILINE)
+    assert anchor in [h.lower() for h in headings]
+
+
+def test_no_placeholder_is_left() -> None:
+    for found in rules.groups(LAB).values():
+        for rule in found:
+            assert "<<" not in str(rule)
+
+
+def test_limits_are_in_celsius_whatever_the_furnaces_unit() -> None:
+    (main, glory_hole) = only("FurnaceTempHigh")
+    assert main["expr"].endswith("> 1180.0")
+    assert glory_hole["expr"].endswith("> 1232.222")
+    assert {r["expr"].split("< ")[1] for r in only("FurnaceTempLow")} == {"1050.0", "1037.778"}
+
+
+def test_each_furnace_has_its_own_patience() -> None:
+    furnaces = [{**f.model_dump(), "no_data_minutes": n} for f, n in zip(LAB.furnaces, (3, 45), strict=True)]
+    found = only("FurnaceNoData", changed(furnaces=furnaces))
+    assert [re.findall(r"\[(\d+m)\]", r["expr"]) for r in found] == [["3m"], ["45m"]]
+    silent = only("AllFurnacesSilent", changed(furnaces=furnaces))
+    assert {m for r in silent for m in re.findall(r"\[(\d+m)\]", r["expr"])} == {"3m"}
+
+
+def test_no_data_is_matched_by_equality_so_that_it_names_its_furnace() -> None:
+    for name in ("FurnaceNoData", "FurnaceNoDataExpected"):
+        for rule in only(name):
+            assert f'furnace="{rule["labels"]["furnace"]}"' in rule["expr"]
+
+
+def test_a_furnace_that_is_off_has_no_shop_alerts() -> None:
+    found = rules.groups(off("glory-hole"))["shop"]
+    assert {r["labels"].get("furnace") for r in found} == {"main"}
+    assert not any("glory-hole" in r["expr"] for r in found)
+
+
+def test_all_furnaces_off_leaves_no_shop_group() -> None:
+    assert set(rules.groups(off("main", "glory-hole"))) == {"system", "inventory"}
+    assert "vmalert/rules/shop.yml" not in render(off("main", "glory-hole")).files
+
+
+def test_flame_rules_are_for_furnaces_with_a_flame_sensor() -> None:
+    assert [r["labels"]["furnace"] for r in only("FlameOut")] == ["main"]
+    assert [r["labels"]["furnace"] for r in only("FlameErratic")] == ["main"]
+
+
+def test_all_furnaces_silent_tells_both_and_needs_several_furnaces() -> None:
+    assert [r["labels"]["type"] for r in only("AllFurnacesSilent")] == ["shop", "system"]
+    assert only("AllFurnacesSilent", off("main")) == []
+
+
+def test_the_inhibition_names_alerts_that_exist_and_never_crosses_types() -> None:
+    import yaml
+
+    config = yaml.safe_load(render(LAB).files["alertmanager/alertmanager.yml"].content)
+    names = {a.name for a in ENTRIES}
+    for rule in config["inhibit_rules"]:
+        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
+            assert set(re.findall(r'"(.*?)"', matcher)) <= names
+        assert "type" in rule["equal"]
+
+
+def test_the_watchdog_always_fires_and_goes_to_the_heartbeat() -> None:
+    (watchdog,) = only("Watchdog")
+    assert watchdog["expr"] == "vector(1)"
+    assert "for" not in watchdog
+
+
+def test_the_inventory_is_there_as_series() -> None:
+    found = {(r["record"], r["labels"]["furnace"]): r["expr"] for r in rules.groups(off("main"))["inventory"]}
+    assert found["furnace_expected", "main"] == "vector(0)"
+    assert found["furnace_expected", "glory-hole"] == "vector(1)"
+    assert found["furnace_limit_high", "main"] == "vector(1180.0)"
+
+
+def test_an_unknown_key_of_an_entry_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    (tmp_path / "shop.yaml").write_text("- {alert: X, sevrity: none}\n")
+    monkeypatch.setattr(rules, "ALERTS", tmp_path)
+    with pytest.raises(ValueError, match="X has unknown keys: sevrity"):
+        rules._read("shop")
