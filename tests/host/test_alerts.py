@@ -200,6 +200,7 @@ def all_well(studio: StudioHost, story: Story) -> None:
 
 
 def no_vmalert(studio: StudioHost, story: Story) -> None:
+    wait(lambda: any(t.receiver == "heartbeat" and t.received > story.at["well"] for t in told(studio)), BEAT)
     studio.host.exec("systemctl stop monit")  # it would have vmalert back before the watchdog is forgotten
     studio.host.exec(f"{AS_STUDIO} stop vmalert.service")
     story.mark("vmalert stopped")

@@ -31,6 +31,7 @@ def healthy(studio: StudioHost) -> None:
     def settled() -> bool:
         return all(c["health"] == "healthy" for c in studio.status()["components"])
 
+    studio.host.exec("systemctl start monit")
     wait_for("everything is healthy", settled, 120, 2)
     studio.canary()
 
@@ -40,7 +41,9 @@ def systemctl(studio: StudioHost, verb: str, component: str, *options: str) -> N
 
 
 def away(studio: StudioHost, component: str) -> None:
-    """Let a stopped component stay away for the whole outage; nobody brings it back before."""
+    """Stop a component and let it stay away for the whole outage: monit, which would bring it back, is stopped too."""
+    studio.host.exec("systemctl stop monit")
+    systemctl(studio, "stop", component)
     until = time.monotonic() + OUTAGE_SECONDS
     while time.monotonic() < until:
         time.sleep(min(10, max(0.0, until - time.monotonic())))
@@ -48,6 +51,11 @@ def away(studio: StudioHost, component: str) -> None:
             ["systemctl", "--user", "-M", "studio@", "is-active", f"{component}.service"], check=False
         ).stdout.strip()
         assert state in {"inactive", "failed"}, f"{component} is {state}: the outage was too short to prove anything"
+
+
+def back(studio: StudioHost, component: str) -> None:
+    systemctl(studio, "start", component, "--no-block")
+    studio.host.exec("systemctl start monit")
 
 
 def all_stored(device: Numbered, wanted: set[int]) -> None:
@@ -83,10 +91,9 @@ def at_rest(studio: StudioHost) -> int:
 
 def test_victoriametrics_away_for_a_minute(studio: StudioHost) -> None:
     with numbered(studio) as device:
-        systemctl(studio, "stop", "victoriametrics")
         away(studio, "victoriametrics")
         assert device.sent >= OUTAGE_SECONDS * HERTZ
-        systemctl(studio, "start", "victoriametrics", "--no-block")
+        back(studio, "victoriametrics")
         device.flowing(BACK_SECONDS)
         whole(device)
 
@@ -96,9 +103,8 @@ def test_vector_killed_for_a_minute(studio: StudioHost) -> None:
         before = device.sent
         systemctl(studio, "kill", "vector", "--signal=KILL", "--kill-whom=all")
         after = device.sent
-        systemctl(studio, "stop", "vector")
         away(studio, "vector")
-        systemctl(studio, "start", "vector", "--no-block")
+        back(studio, "vector")
         device.flowing(BACK_SECONDS)
         sent = device.finish()
         assert sent == set(range(device.sent))

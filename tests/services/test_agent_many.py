@@ -33,7 +33,7 @@ def test_a_hundred_at_once_with_restarts_of_the_broker_become_a_hundred_devices(
     def one(number: int) -> None:
         directory = prepare(tmp_path / str(number), server)
         try:
-            start(directory, provision.Pace(retries=(0.2, 0.4, 0.8), patience=(0.1,), step=20), f"{number:012x}")
+            start(directory, provision.Pace(patience=(0.1,), step=20), f"{number:012x}")
         except AgentError as error:
             failures.append(str(error))
 
