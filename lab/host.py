@@ -7,10 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import build, cgroup, guest, keys, layers, network, paths, power, state
+from lab import build, cgroup, guest, keys, layers, network, paths, ports, power, state
 from lab.cache import remove
 from lab.can_boot import why_not
-from lab.ports import free_index
 from lab.run import LabError, locked
 
 UP = 60.0
@@ -38,10 +37,10 @@ class LabHost:
 
     def port(self, guest_port: int) -> int:
         """The port on the outer 127.0.0.1 that leads to this port of the guest's 127.0.0.1."""
-        ports = self.info.ports
-        if guest_port not in ports:
-            raise LabError(f"port {guest_port} is not forwarded; these are: {', '.join(map(str, ports))}")
-        return ports[guest_port]
+        forwarded = self.info.ports
+        if guest_port not in forwarded:
+            raise LabError(f"port {guest_port} is not forwarded; these are: {', '.join(map(str, forwarded))}")
+        return forwarded[guest_port]
 
     def running(self) -> bool:
         keeper = state.keeper_of(self.name)
@@ -71,9 +70,11 @@ class LabHost:
         return self
 
     def _make(self, parts: build.GuestParts, inventory: str, snapshot: str | None) -> state.HostState:
-        with locked(_lock("")):
+        with locked(_lock("")), locked(ports.CLAIMS / ".lock"):
             taken = {known.index for name in state.names() if (known := state.load(name))}
-            known = layers.populate(self.name, free_index(taken), parts, inventory, snapshot)
+            index = ports.free_index(taken | ports.claimed())
+            known = layers.populate(self.name, index, parts, inventory, snapshot)
+            ports.claim(index, state.folder(self.name))
             state.save(known)
         return known
 

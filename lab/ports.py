@@ -2,14 +2,17 @@
 
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
-from lab.run import LabError
+from lab.run import LabError, write_atomically
 
 RECORDER = 9911
 GUEST_PORTS = (22, 1883, 8080, 8428, 8686, 8880, 8883, 9093, 9100, 9598, RECORDER, 12345)
 FIRST = 20000
 BLOCK = 20
 HOSTS = range(1, 251)
+CLAIMS = Path("/run/lock/sensor-pipeline-lab")
+"""One file a number in use, with the folder of the host that has it: the ports are the machine's, whoever's lab it is."""
 
 
 def port_map(index: int) -> dict[int, int]:
@@ -28,8 +31,18 @@ def is_free(port: int) -> bool:
     return True
 
 
+def claimed(claims: Path = CLAIMS) -> set[int]:
+    """The numbers of all hosts on this machine; a claim ends with its host's folder."""
+    found = [claim for claim in claims.glob("[0-9]*") if Path(claim.read_text()).exists()]
+    return {int(claim.name) for claim in found}
+
+
+def claim(index: int, folder: Path, claims: Path = CLAIMS) -> None:
+    write_atomically(claims / str(index), str(folder))
+
+
 def free_index(taken: set[int], free: Callable[[int], bool] = is_free) -> int:
-    """The lowest number that no host of this lab has and whose ports are all free.
+    """The lowest number that is not taken and whose ports are all free.
 
     Raises:
         LabError: there is none.

@@ -8,7 +8,7 @@ import pytest
 from lab import cache, state
 from lab.catalogue import IMAGES
 from lab.debian import mirror_from
-from lab.ports import GUEST_PORTS, HOSTS, free_index, port_map
+from lab.ports import GUEST_PORTS, HOSTS, claim, claimed, free_index, port_map
 from lab.python_env import pins
 from lab.run import LabError, locked
 
@@ -28,6 +28,17 @@ def test_a_host_gets_the_lowest_number_whose_ports_are_free() -> None:
 def test_no_free_block_is_said_to_a_person() -> None:
     with pytest.raises(LabError, match="stop a host first"):
         free_index(set(), lambda port: False)
+
+
+def test_a_number_is_claimed_on_the_whole_machine_as_long_as_its_host_exists(tmp_path: Path) -> None:
+    host, claims = tmp_path / "host", tmp_path / "claims"
+    host.mkdir()
+    assert claimed(claims) == set()
+    claim(3, host, claims)
+    claim(4, tmp_path / "gone", claims)
+    assert claimed(claims) == {3}
+    host.rmdir()
+    assert claimed(claims) == set()
 
 
 @pytest.mark.parametrize("name", ["", "A", "1a", "a_b", "../x", "a/b", "a" * 32, "a b", "-a"])
