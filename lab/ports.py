@@ -12,7 +12,7 @@ FIRST = 20000
 BLOCK = 20
 HOSTS = range(1, 251)
 CLAIMS = Path("/run/lock/sensor-pipeline-lab")
-"""One file a number in use, with the folder of the host that has it: the ports are the machine's, whoever's lab it is."""
+"""One file a number in use, naming the folder of the host that has it: ports are the machine's, not a lab's."""
 
 
 def port_map(index: int) -> dict[int, int]:
