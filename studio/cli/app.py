@@ -6,15 +6,9 @@ from typing import Annotated
 
 import typer
 
+from studio.cli.options import Json, Name, examples
 from studio.cli.outcome import Exit, Stop
-
-EXIT_CODES = "Exit codes: 0 fine, 1 failed, 2 bad input or drift, 3 the host cannot be reached."
-
-
-def examples(*lines: str) -> str:
-    """The end of a command's help: examples, then the exit codes."""
-    return "\n".join(["[bold]Examples[/bold]", *(f"  {line}" for line in lines)]) + f"\n\n{EXIT_CODES}"
-
+from studio.cli.secrets_app import secrets_app
 
 app = typer.Typer(
     name="studio",
@@ -35,24 +29,7 @@ app = typer.Typer(
         "studio rollback rosewood        back to what was there before",
     ),
 )
-secrets_app = typer.Typer(
-    no_args_is_help=True,
-    help="Look at, make anew, or set the secrets on the studio's host.\n\n"
-    "Those made there (broker passwords, TLS) are rotated; yours (webhook URLs, tokens) are set. "
-    "A change restarts exactly the services that use the secret.",
-    epilog=examples(
-        "studio secrets list rosewood",
-        "studio secrets rotate broker-vector rosewood",
-        "studio secrets set irm-shop-url rosewood < url.txt",
-    ),
-)
 app.add_typer(secrets_app, name="secrets")
-
-Name = Annotated[
-    str | None,
-    typer.Argument(metavar="STUDIO", envvar="STUDIO", show_envvar=False, help="its name, or its inventory's path"),
-]
-Json = Annotated[bool, typer.Option("--json", help="for programs")]
 
 
 @app.command(
@@ -163,41 +140,6 @@ def demo(context: typer.Context) -> None:
     from studio.cli import demo
 
     demo.demo(context.args)
-
-
-@secrets_app.command("list", epilog=examples("studio secrets list rosewood"))
-def secrets_list(name: Name = None, json: Json = False) -> None:
-    """All secrets with their origin and users, never a value."""
-    from studio.cli import secrets
-
-    secrets.listing(name, as_json=json)
-
-
-Secret = Annotated[str, typer.Argument(metavar="SECRET", help="see: studio secrets list")]
-
-
-@secrets_app.command("show", epilog=examples("studio secrets show device-main rosewood"))
-def secrets_show(secret: Secret, name: Name = None) -> None:
-    """Print one secret's value, to put it into a device."""
-    from studio.cli import secrets
-
-    secrets.show(secret, name)
-
-
-@secrets_app.command("rotate", epilog=examples("studio secrets rotate broker-vector rosewood"))
-def secrets_rotate(secret: Secret, name: Name = None) -> None:
-    """Make a new value for a secret that was made on the host."""
-    from studio.cli import secrets
-
-    secrets.rotate(secret, name)
-
-
-@secrets_app.command("set", epilog=examples("studio secrets set irm-shop-url rosewood < url.txt"))
-def secrets_set(secret: Secret, name: Name = None) -> None:
-    """Set one of your secrets; its value comes from standard input, or is asked for without being shown."""
-    from studio.cli import secrets
-
-    secrets.put(secret, name)
 
 
 def run(arguments: list[str] | None = None) -> int:
