@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from hub.api.types import Body, Done, Kind, Line, Site, Word
+from hub.api.types import Body, DeviceId, Done, Kind, Line, Site, Word
 from hub.auth import AdminOnly
 from hub.context import record, request_id
 from hub.ids import digest, last4
@@ -72,6 +72,15 @@ async def revoke(hub: HubDep, key: Word) -> Done:
     """Revoke a key; devices that were provisioned with it stay."""
     await hub.db.write(store.revoke_key(key))
     record("sec.token.revoke", reason="provision key", token_id=last4(key))
+    return Done()
+
+
+@router.delete("/admin/devices/{device_id}/credentials", tags=["admin"], dependencies=[AdminOnly])
+async def forget(hub: HubDep, device_id: DeviceId) -> Done:
+    """Let a device (its hardware was replaced, its token is lost) provision itself anew; the old account ends."""
+    await hub.db.write(store.forget(device_id))
+    await hub.accounts.publish()
+    record("sec.token.revoke", reason="credentials taken back", device_id=device_id)
     return Done()
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from hub.errors import not_found
 from hub.ids import digest, last4, now_ms, same
@@ -114,6 +114,20 @@ def adopt(wanted: Wanted, login_hash: str) -> Work[bool]:
         if (found["type"], found["login"]) != (wanted.type, wanted.login) or not same(found["proof_hash"], proof_hash):
             raise Failure("the device exists already")
         return False
+
+    return work
+
+
+def forget(device_id: str) -> Work[None]:
+    """Take a device's credentials away, so that it can provision itself anew; it is not revoked any more.
+
+    Raises Refused when it was not provisioned here.
+    """
+
+    def work(conn: Connection) -> None:
+        if conn.execute(delete(credentials).where(c.device_id == device_id)).rowcount == 0:
+            raise not_found("provisioned device", device_id)
+        conn.execute(update(devices).where(d.device_id == device_id).values(registered_at=None, revoked_at=None))
 
     return work
 

@@ -207,6 +207,22 @@ async def test_a_revoked_device_does_not_come_back_by_itself(made: RunningHub, t
     assert (await ask(made, body))["status"] == "FAILURE"
 
 
+async def test_a_device_whose_token_is_lost_provisions_itself_anew_once_the_admin_says_so(
+    made: RunningHub, tmp_path: Path
+) -> None:
+    key = await new_key(made)
+    assert (await ask(made, {**key, "deviceName": "eye", "token": "chosen-token-1"}))["status"] == "SUCCESS"
+    fresh = {**key, "deviceName": "eye", "token": "chosen-token-2"}
+    assert (await ask(made, fresh))["status"] == "FAILURE"
+    await made.client.delete("/admin/devices/eye", headers=ADMIN)
+    assert (await made.client.delete("/admin/devices/eye/credentials", headers=ADMIN)).status_code == 200
+    assert json.loads((tmp_path / "hub.json").read_text()) == {"users": [], "roles": []}
+    assert (await ask(made, fresh))["status"] == "SUCCESS"
+    assert [u["name"] for u in json.loads((tmp_path / "hub.json").read_text())["users"]] == ["chosen-token-2"]
+    assert (await ask(made, {**key, "deviceName": "eye", "token": "chosen-token-1"}))["status"] == "FAILURE"
+    assert (await made.client.delete("/admin/devices/nobody/credentials", headers=ADMIN)).status_code == 404
+
+
 async def test_accounts_are_written_anew_when_the_file_is_lost(tmp_path: Path, database_url: str) -> None:
     file = tmp_path / "hub.json"
     for expected in ("SUCCESS", None):
