@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse
 
 from hub import VERSION
 from hub.api import routers
-from hub.auth import DeviceMemory, Nonces
 from hub.context import record
+from hub.device_auth import DeviceMemory, Nonces
 from hub.errors import Refused
 from hub.ids import now_ms
 from hub.lag import measure_lag

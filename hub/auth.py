@@ -1,47 +1,22 @@
-"""Who is asking: the admin (token or session cookie), a device (token or signature), or an enrolment token."""
+"""Who is asking: the admin (token or session cookie), or somebody with an enrolment token."""
 
 import hashlib
 import hmac
-import re
 import time
-from collections import OrderedDict
-from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
-from sqlalchemy import Connection, select
 
-from hub.context import current, record
+from hub.context import record
 from hub.errors import Refused
-from hub.ids import Token, digest, last4, parse_token, same
+from hub.ids import Token, parse_token, same
 from hub.service import HubDep
-from hub.store import Database
-from hub.store.tables import devices, one
 
 COOKIE: Final = "hub_session"
 SESSION_SECONDS: Final = 12 * 3600
-SKEW_SECONDS: Final = 300
-NONCES: Final = 50_000
-REMEMBERED: Final = 20_000
-MEMORY_SECONDS: Final = 5.0
-SCHEME: Final = "Hub-HMAC-SHA256"
-_SIGNED: Final = re.compile(
-    SCHEME + r" id=([A-Za-z0-9]{12}), ts=(\d{10}), nonce=([A-Za-z0-9]{16,64}), sig=([0-9a-f]{64})\Z"
-)
 _header = APIKeyHeader(name="Authorization", auto_error=False, description="`Bearer <token>` or a device's signature")
 Authorization = Annotated[str | None, Security(_header)]
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """The device that is asking."""
-
-    device_id: str
-    alias: str | None
-    kind: str
-    site: str | None
-    token_id: str
 
 
 def bearer(header: str | None) -> str | None:
@@ -94,124 +69,8 @@ def refuse_admin(hub: HubDep, request: Request) -> None:
     raise Refused(401, "admin_only", "This needs the admin token (Authorization: Bearer ...) or a session.")
 
 
-class Nonces:
-    """Nonces of the last minutes, each good once."""
-
-    def __init__(self) -> None:
-        self._seen: OrderedDict[str, float] = OrderedDict()
-
-    def use(self, nonce: str) -> bool:
-        now = time.monotonic()
-        while self._seen and (next(iter(self._seen.values())) < now - 2 * SKEW_SECONDS or len(self._seen) >= NONCES):
-            self._seen.popitem(last=False)
-        if nonce in self._seen:
-            return False
-        self._seen[nonce] = now
-        return True
-
-
-def signature(token_hash: str, request_line: str, stamp: str, body: bytes) -> str:
-    """HMAC-SHA256 over a request, keyed with the SHA-256 (hex) of the device's secret; 64 hex digits.
-
-    `request_line` is `POST /v1/heartbeat`, `stamp` is `<timestamp> <nonce>`.
-    """
-    text = "\n".join([request_line, stamp, hashlib.sha256(body).hexdigest()])
-    return hmac.new(token_hash.encode(), text.encode(), "sha256").hexdigest()
-
-
-def _device_row(token_id: str) -> Any:
-    columns = (devices.c.device_id, devices.c.alias, devices.c.kind, devices.c.site, devices.c.token_hash)
-    statement = select(*columns, devices.c.revoked_at).where(devices.c.token_id == token_id)
-
-    def work(conn: Connection) -> dict[str, Any] | None:
-        return one(conn, statement)
-
-    return work
-
-
-class DeviceMemory:
-    """Devices by their token ids, for seconds only, and forgotten at once when any device changes.
-
-    A row that was read before a change and arrives after it is not kept.
-    """
-
-    def __init__(self) -> None:
-        self._rows: dict[str, tuple[float, dict[str, Any]]] = {}
-        self._changes = 0
-
-    def forget(self) -> None:
-        self._changes += 1
-        self._rows.clear()
-
-    async def find(self, db: Database, token_id: str) -> dict[str, Any] | None:
-        kept = self._rows.get(token_id)
-        if kept is not None and kept[0] > time.monotonic():
-            return kept[1]
-        before = self._changes
-        row: dict[str, Any] | None = await db.read(_device_row(token_id))
-        if row is not None and self._changes == before:
-            if len(self._rows) >= REMEMBERED:
-                self._rows.clear()
-            self._rows[token_id] = (time.monotonic() + MEMORY_SECONDS, row)
-        return row
-
-
-def _denied(reason: str, token_id: str | None, event: str = "sec.device.denied") -> Refused:
-    record(event, "warning", reason=reason, token_id=last4(token_id))
-    return Refused(401, "device_only", "This needs the device's token; enrol the device again if it was lost.")
-
-
-async def find_device(hub: HubDep, request: Request) -> Device:
-    """The device of the request's token or signature. Raises Refused (401 or 429)."""
-    header = request.headers.get("authorization", "")
-    signed = _SIGNED.match(header)
-    if header.startswith(SCHEME) and signed is None:
-        raise _denied("malformed signature", None, "sec.hmac.invalid")
-    token = None if signed else parse_token(bearer(header) or "")
-    if signed is None and hub.settings.hmac_required:
-        raise _denied("not signed", token.id if token else None, "sec.hmac.invalid")
-    if signed is None and token is None:
-        hub.limit("device", request.client.host if request.client else "-")
-        raise _denied("no device token", None)
-    token_id = signed[1] if signed else token.id if token else ""
-    hub.limit("device", token_id)
-    memory: DeviceMemory = request.app.state.device_memory
-    row = await memory.find(hub.db, token_id)
-    expected = row["token_hash"] if row else digest("")
-    if signed:
-        await _check_signature(hub, request, signed, expected)
-    good = signed is not None or (token is not None and same(token.hash, expected))
-    if row is None or not good:
-        raise _denied("unknown token", token_id, "sec.hmac.invalid" if signed else "sec.device.denied")
-    if row["revoked_at"] is not None:
-        raise _denied("device revoked", token_id)
-    context = current.get()
-    if context is not None:
-        context.device_id, context.alias = row["device_id"], row["alias"]
-    return Device(row["device_id"], row["alias"], row["kind"], row["site"], token_id)
-
-
-async def _check_signature(hub: HubDep, request: Request, signed: re.Match[str], key: str) -> None:
-    token_id, timestamp, nonce, given = signed.groups()
-    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    made = signature(key, f"{request.method} {target}", f"{timestamp} {nonce}", await request.body())
-    if not same(given, made):
-        raise _denied("wrong signature", token_id, "sec.hmac.invalid")
-    if abs(time.time() - int(timestamp)) > SKEW_SECONDS:
-        raise _denied("the device's clock is off by more than 5 minutes", token_id, "sec.hmac.invalid")
-    nonces: Nonces = request.app.state.nonces
-    if not nonces.use(f"{token_id}:{nonce}"):
-        raise _denied("replayed", token_id, "sec.hmac.invalid")
-
-
-async def device(hub: HubDep, request: Request, _: Authorization = None) -> Device:
-    """Only a device that is enrolled."""
-    return await find_device(hub, request)
-
-
 def enrolment_token(request: Request) -> Token | None:
     return parse_token(bearer(request.headers.get("authorization")) or "")
 
 
 AdminOnly = Depends(admin)
-DeviceDep = Annotated[Device, Depends(device)]

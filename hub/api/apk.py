@@ -11,8 +11,9 @@ from starlette.responses import FileResponse, Response
 
 from hub import apk, enrol
 from hub.api.types import BuildType, Done, Line, RequestId
-from hub.auth import AdminOnly, Authorization, enrolment_token, find_device, is_admin
+from hub.auth import AdminOnly, Authorization, enrolment_token, is_admin
 from hub.context import record, request_id
+from hub.device_auth import find_device
 from hub.errors import Refused
 from hub.ids import last4
 from hub.service import Hub, HubDep

@@ -7,8 +7,9 @@ from pydantic import BaseModel, Field
 
 from hub import enrol, heartbeat
 from hub.api.types import Body, Count, DeviceId, FcmToken, Kind, Line, RequestId, Site, TokenText, Word
-from hub.auth import DeviceDep, bearer
+from hub.auth import bearer
 from hub.context import record, request_id
+from hub.device_auth import DeviceDep
 from hub.errors import Refused
 from hub.ids import last4, new_token, parse_token
 from hub.service import HubDep

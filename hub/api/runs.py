@@ -7,8 +7,9 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from hub.api.types import Action, Body, DeviceId, Params, RequestId
-from hub.auth import AdminOnly, DeviceDep
+from hub.auth import AdminOnly
 from hub.context import current, record, request_id
+from hub.device_auth import DeviceDep
 from hub.runs import store
 from hub.runs.part import ChunkBody, Outcome, ending, told
 from hub.service import HubDep

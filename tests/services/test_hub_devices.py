@@ -9,7 +9,7 @@ import pytest
 from hub_support import ADMIN, RunningHub, bearer, running
 from sqlalchemy import func, select
 
-from hub.auth import signature
+from hub.device_auth import signature
 from hub.ids import digest, new_token
 from hub.store.tables import devices, enrolment_tokens, heartbeats
 
