@@ -5,8 +5,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from studio.model.base import Label, Part, Slug
+from studio.model.base import Label, Part, Port, Slug
 from studio.model.errors import FieldPath, refuse
+from studio.model.services import ACCOUNT, ADDRESS
 
 Unit = Literal["C", "F"]
 
@@ -89,7 +90,32 @@ class Furnace(Device):
 
 
 class Camera(Device):
-    """A thermal camera; its temperatures are in °C."""
+    """A thermal camera; its temperatures are in °C. With `host`, `studio devices` puts the agent on it."""
+
+    host: Annotated[
+        str | None,
+        Field(pattern=f"^({ADDRESS})$", description="name or address for SSH", examples=["annealer.local"]),
+    ] = None
+    user: Annotated[
+        str | None,
+        Field(pattern=f"^{ACCOUNT}$", description="SSH account: root, or one that may use sudo", examples=["pi"]),
+    ] = None
+    port: Annotated[Port, Field(description="port of SSH")] = 22
+    reads: Annotated[
+        tuple[Annotated[str, Field(min_length=1, max_length=400, pattern=r"^[^\x00-\x1f\x7f]+$")], ...],
+        Field(
+            max_length=20,
+            description="the program there that prints a reading, and its arguments; for a first thermal_config.json",
+            examples=[["/usr/local/bin/thermal-read"]],
+        ),
+    ] = ()
+
+    def findings(self) -> list[tuple[FieldPath, str]]:
+        found = super().findings()
+        if self.host is None:
+            given = {"user": self.user, "reads": self.reads}
+            found += [((name,), f"without host there is nothing to use {name} on") for name in given if given[name]]
+        return found
 
 
 class Plant(Device):

@@ -20,7 +20,7 @@ def analyze() -> str:
 
 
 def test_systemd_understands_every_line(analyze: str, tmp_path: Path) -> None:
-    text = UNIT.read_text().replace("/opt/studio-agent/bin/studio-agent", shutil.which("true") or "/bin/true")
+    text = UNIT.read_text().replace("/opt/studio-agent/current/bin/studio-agent", shutil.which("true") or "/bin/true")
     (tmp_path / UNIT.name).write_text(text)
     done = subprocess.run([analyze, "verify", tmp_path / UNIT.name], capture_output=True, text=True, check=False)
     told = [line for line in done.stderr.splitlines() if not any(key in line for key in NEWER_THAN_252)]

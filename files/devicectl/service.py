@@ -1,0 +1,101 @@
+"""The agent's unit: what runs, started with what, and whether it came up."""
+
+import json
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from devicectl.paths import ACCOUNT, UNIT, Paths
+from hostctl import store
+from hostctl.errors import HostError
+from hostctl.run import must, run
+
+PROPERTIES: Final = (
+    "LoadState", "ActiveState", "MainPID", "UnitFileState", "NRestarts", "WatchdogUSec", "User", "MemoryCurrent",
+    "NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateUsers", "CapabilityBoundingSet",
+    "MemoryDenyWriteExecute", "RestrictNamespaces",
+)  # fmt: skip
+STEADY_SECONDS: Final = 2
+UP_SECONDS: Final = 30
+PROVISIONED_SECONDS: Final = 150
+"""More than the agent's own limits add up to, retries included."""
+
+
+def state() -> dict[str, str]:
+    """The unit's properties as systemd tells them."""
+    told = run(["systemctl", "show", UNIT, f"--property={','.join(PROPERTIES)}"]).out
+    return dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+
+
+def running(unit: dict[str, str], proc: Path = Path("/proc")) -> str | None:
+    """The version that the unit's main process was started from; None when none runs."""
+    try:
+        words = (proc / unit.get("MainPID", "0") / "cmdline").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return None
+    found = re.search(r"/opt/studio-agent/versions/([0-9a-f]{16})/", words)
+    return found[1] if found else None
+
+
+def up(version: str) -> bool:
+    unit = state()
+    return unit.get("ActiveState") == "active" and running(unit) == version
+
+
+def register() -> None:
+    """Let systemd know the account and the unit that were placed."""
+    must(["systemd-sysusers", "studio-agent.conf"], f"could not make the account {ACCOUNT}")
+    must(["systemctl", "daemon-reload"], "could not make systemd read the unit")
+    must(["systemctl", "enable", "--quiet", UNIT], "could not have the agent started at boot")
+
+
+def restart(paths: Paths, version: str, *, provisioning: bool) -> None:
+    """Start the agent anew and return when it is up, and provisioned when that was asked for; else a HostError."""
+    before = _attempts(paths)
+    must(["systemctl", "reset-failed", UNIT], "could not clear the unit's failures")
+    must(["systemctl", "restart", "--no-block", UNIT], "could not start the agent")
+    if provisioning:
+        _until(lambda: _provisioned(paths, before), PROVISIONED_SECONDS, "has not provisioned itself")
+    _until(lambda: up(version), UP_SECONDS, "did not come up")
+    pid = state().get("MainPID")
+    time.sleep(STEADY_SECONDS)
+    if not up(version) or state().get("MainPID") != pid:
+        raise HostError(f"the agent ended right after its start: {last_words()}")
+
+
+def _until(done: Callable[[], bool], seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > end or state().get("ActiveState") == "failed":
+            raise HostError(f"the agent {what}: {last_words()}")
+        time.sleep(0.2)
+
+
+def _provisioned(paths: Paths, before: set[str]) -> bool:
+    told = store.read_json(paths.data / "provision_status.json") or {}
+    if told.get("attempt") in before:
+        return False
+    if told.get("phase") == "failed":
+        error = told.get("error") or {}
+        raise HostError(f"provisioning failed: {error.get('message')}; {error.get('advice')}")
+    return told.get("phase") == "completed"
+
+
+def _attempts(paths: Paths) -> set[str]:
+    told: dict[str, Any] = store.read_json(paths.data / "provision_status.json") or {}
+    return {str(entry.get("attempt")) for entry in told.get("history", [])}
+
+
+def last_words() -> str:
+    """What the agent said last of a failure, in one line."""
+    lines = run(["journalctl", "--unit", UNIT, "--output=cat", "--lines=20", "--no-pager"]).out.splitlines()
+    for line in reversed(lines):
+        try:
+            told = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(told, dict) and (said := told.get("error") or told.get("message")):
+            return "; ".join(str(part) for part in (said, told.get("advice")) if part)
+    return lines[-1] if lines else "it says nothing; see journalctl -u studio-agent"
