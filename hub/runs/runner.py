@@ -1,20 +1,17 @@
-"""The runner: sends commands, follows runs to their end, takes up after a restart what was not ended."""
+"""The runner: follows runs from command to end, takes up after a restart what was not ended."""
 
 import asyncio
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import orjson
 import structlog
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from hub.context import RequestContext, current, record
 from hub.errors import Refused
 from hub.ids import now_ms
 from hub.mqtt import NotConnected
 from hub.runs import fcm, store
+from hub.runs.dispatch import Dispatcher
 from hub.runs.store import Row
 
 if TYPE_CHECKING:
@@ -22,19 +19,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 MAX_ACTIVE: Final = 5_000
-AT_ONCE: Final = 50
-LONGEST_PAUSE: Final = 60.0
 
 
 class Runner:
     def __init__(self, hub: "Hub", sender: fcm.Fcm | None) -> None:
         self._db = hub.db
         self._metrics = hub.metrics
-        self._mqtt = hub.mqtt
         self._live = hub.live
-        self._fcm = sender
-        self._exponential = wait_random_exponential(multiplier=hub.settings.fcm_backoff, max=LONGEST_PAUSE)
-        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._has_fcm = sender is not None
+        self._dispatcher = Dispatcher(hub, sender)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
         self._ending: set[asyncio.Task[None]] = set()
@@ -47,7 +40,7 @@ class Runner:
         """Make a run and set out to send it. Raises Refused."""
         if len(self._deadlines) >= MAX_ACTIVE:
             raise Refused(503, "too_many_runs", "Too many runs are in progress.", {"Retry-After": "10"})
-        if wanted.protocol == "fcm" and self._fcm is None:
+        if wanted.protocol == "fcm" and not self._has_fcm:
             raise Refused(409, "no_fcm", "FCM is not set up (HUB_FCM_CREDENTIALS_FILE); use protocol mqtt.")
         run, created = await self._db.write(store.create(wanted))
         if created:
@@ -150,77 +143,14 @@ class Runner:
             record(f"run.{status}", "warning", request_id=request_id, device_id=run["device_id"], reason=error)
 
     async def _dispatch(self, request_id: str, deadline: float) -> None:
-        context = RequestContext(request_id, answered=True)
-        current.set(context)
-        async with self._at_once:
-            run = await self._db.read(store.target(request_id))
-        context.device_id, context.alias = run["device_id"], run["alias"]
-        send = self._send_fcm if run["protocol"] == "fcm" else self._send_mqtt
-        about = {"request_id": request_id, "device_id": run["device_id"], "action": run["action"]}
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type((fcm.Retriable, NotConnected)),
-            wait=self._pause,
-            stop=stop_after_delay(max(0.0, deadline - time.monotonic())),
-            reraise=True,
-        )
+        current.set(RequestContext(request_id, answered=True))
         try:
-            async for attempt in retrying:
-                with attempt:
-                    await self._attempt(send, run, about)
+            self._changed(await self._dispatcher.deliver(request_id, deadline))
         except (fcm.FcmError, NotConnected) as error:
             await self._end(request_id, "error", f"dispatch failed: {error}")
         except Exception as error:
             log.error("dispatch.error", exc_info=error)
             await self._end(request_id, "error", "dispatch failed; the hub's log says why")
-
-    async def _attempt(self, send: Callable[[Row], Any], run: Row, about: Row) -> None:
-        began = time.perf_counter()
-        answer: Row = {"fcm_http_code": None, "fcm_status": None}
-        failure: Exception | None = None
-        async with self._at_once:
-            try:
-                answer |= await send(run)
-            except fcm.FcmError as error:
-                failure = error
-                answer = {"fcm_http_code": error.http_code, "fcm_status": error.status}
-            except NotConnected as error:
-                failure = error
-        latency = (time.perf_counter() - began) * 1000
-        answer["dispatch_latency_ms"] = round(latency, 3)
-        if run["protocol"] == "fcm":
-            self._metrics.fcm_latency.labels(self._metrics.action(run["action"])).observe(latency)
-        if failure is None:
-            with suppress(Refused):
-                await self._db.write(store.sent(run["request_id"]))
-                self._changed(await self._db.read(lambda conn: store.get(conn, run["request_id"])))
-            record("dispatch.sent", **about, **answer, protocol=run["protocol"])
-            return
-        level = "error" if isinstance(failure, fcm.Misconfigured) else "warning"
-        record("dispatch.fail", level, **about, **answer, protocol=run["protocol"], reason=str(failure)[:200])
-        if isinstance(failure, fcm.TokenGone):
-            await self._db.write(store.forget_fcm_token(run["device_id"], run["fcm_token"]))
-        raise failure
-
-    def _pause(self, state: RetryCallState) -> float:
-        error = state.outcome.exception() if state.outcome else None
-        after = error.after if isinstance(error, fcm.Retriable) else None
-        return after if after is not None else self._exponential(state)
-
-    async def _send_fcm(self, run: Row) -> Row:
-        if self._fcm is None:
-            raise fcm.Misconfigured(None, "NOT_CONFIGURED")
-        if not run["fcm_token"]:
-            raise fcm.FcmError(None, "NO_TOKEN")
-        data = {"request_id": run["request_id"], "action": run["action"], "params": run["params"]}
-        answer = await self._fcm.send(run["fcm_token"], data)
-        return {"fcm_http_code": answer.http_code, "fcm_status": "OK"}
-
-    async def _send_mqtt(self, run: Row) -> Row:
-        topic = f"{run['kind']}/{run['device_id']}/cmd/{run['action']}"
-        params = orjson.loads(run["params"])
-        payload = {"request_id": run["request_id"], "action": run["action"], "params": params}
-        await self._mqtt.publish(topic, orjson.dumps(payload))
-        return {}
 
 
 SHOWN: Final = (

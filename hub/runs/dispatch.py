@@ -1,0 +1,102 @@
+"""Sending a command to its device, by FCM or MQTT, again and again until it left or its time is over."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+from hub.context import current, record
+from hub.mqtt import NotConnected
+from hub.runs import fcm, store
+from hub.runs.store import Row
+
+if TYPE_CHECKING:
+    from hub.service import Hub
+
+AT_ONCE: Final = 50
+LONGEST_PAUSE: Final = 60.0
+
+
+class Dispatcher:
+    """`sender` None: FCM is not set up."""
+
+    def __init__(self, hub: "Hub", sender: fcm.Fcm | None) -> None:
+        self._db = hub.db
+        self._metrics = hub.metrics
+        self._mqtt = hub.mqtt
+        self._fcm = sender
+        self._exponential = wait_random_exponential(multiplier=hub.settings.fcm_backoff, max=LONGEST_PAUSE)
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def deliver(self, request_id: str, deadline: float) -> Row:
+        """Send a run's command; the run as it is then. `deadline` is of time.monotonic().
+
+        Raises FcmError or NotConnected when it did not leave.
+        """
+        async with self._at_once:
+            run = await self._db.read(store.target(request_id))
+        context = current.get()
+        if context is not None:
+            context.device_id, context.alias = run["device_id"], run["alias"]
+        send = self._send_fcm if run["protocol"] == "fcm" else self._send_mqtt
+        about = {"request_id": request_id, "device_id": run["device_id"], "action": run["action"]}
+        retrying = AsyncRetrying(
+            retry=retry_if_exception_type((fcm.Retriable, NotConnected)),
+            wait=self._pause,
+            stop=stop_after_delay(max(0.0, deadline - time.monotonic())),
+            reraise=True,
+        )
+        async for attempt in retrying:
+            with attempt:
+                await self._attempt(send, run, about)
+        return await self._db.read(lambda conn: store.get(conn, request_id))
+
+    async def _attempt(self, send: Callable[[Row], Any], run: Row, about: Row) -> None:
+        began = time.perf_counter()
+        answer: Row = {"fcm_http_code": None, "fcm_status": None}
+        failure: Exception | None = None
+        async with self._at_once:
+            try:
+                answer |= await send(run)
+            except fcm.FcmError as error:
+                failure = error
+                answer = {"fcm_http_code": error.http_code, "fcm_status": error.status}
+            except NotConnected as error:
+                failure = error
+        latency = (time.perf_counter() - began) * 1000
+        answer["dispatch_latency_ms"] = round(latency, 3)
+        if run["protocol"] == "fcm":
+            self._metrics.fcm_latency.labels(self._metrics.action(run["action"])).observe(latency)
+        if failure is None:
+            await self._db.write(store.sent(run["request_id"]))
+            record("dispatch.sent", **about, **answer, protocol=run["protocol"])
+            return
+        level = "error" if isinstance(failure, fcm.Misconfigured) else "warning"
+        record("dispatch.fail", level, **about, **answer, protocol=run["protocol"], reason=str(failure)[:200])
+        if isinstance(failure, fcm.TokenGone):
+            await self._db.write(store.forget_fcm_token(run["device_id"], run["fcm_token"]))
+        raise failure
+
+    def _pause(self, state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        after = error.after if isinstance(error, fcm.Retriable) else None
+        return after if after is not None else self._exponential(state)
+
+    async def _send_fcm(self, run: Row) -> Row:
+        if self._fcm is None:
+            raise fcm.Misconfigured(None, "NOT_CONFIGURED")
+        if not run["fcm_token"]:
+            raise fcm.FcmError(None, "NO_TOKEN")
+        data = {"request_id": run["request_id"], "action": run["action"], "params": run["params"]}
+        answer = await self._fcm.send(run["fcm_token"], data)
+        return {"fcm_http_code": answer.http_code, "fcm_status": "OK"}
+
+    async def _send_mqtt(self, run: Row) -> Row:
+        topic = f"{run['kind']}/{run['device_id']}/cmd/{run['action']}"
+        params = orjson.loads(run["params"])
+        payload = {"request_id": run["request_id"], "action": run["action"], "params": params}
+        await self._mqtt.publish(topic, orjson.dumps(payload))
+        return {}
