@@ -63,4 +63,11 @@ IMAGES = {
         "localhost/lab/vector-standin:0.57.0", ("python3",), ("vector",),
         ImageConfig(entrypoint=["/usr/local/bin/vector"], labels={"sensor-pipeline.stand-in": "true"}),
     ),
+    # What the hub's image is built on; pip finds everything in the image, since a lab host reaches no package index.
+    "python": Image(
+        "localhost/lab/python:3.13", ("python3", "python3-pip"), ("python",),
+        ImageConfig(
+            entrypoint=["/usr/bin/python3"], environment={"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": "/opt/wheels"},
+        ),
+    ),
 }  # fmt: skip

@@ -73,7 +73,7 @@ def debian_layer(packages: tuple[str, ...]) -> Path:
 
 
 def _file_layers(component: str, image: Image, base: Path) -> list[Path]:
-    """What is over Debian's packages: files of the repository, and for two images what was made for them."""
+    """What is over Debian's packages: files of the repository, and for some images what was made for them."""
     layers = [_tree_layer(LAB / "images" / name) for name in image.files]
     if component == "hivemq":
         layers.append(_tree_layer(hivemq.build_home()))
@@ -81,6 +81,8 @@ def _file_layers(component: str, image: Image, base: Path) -> list[Path]:
         packages = python_env.build_packages(base, VECTOR_NEEDS, "Vector's stand-in")
         layers.append(_tree_layer(packages, "usr/local/lib/vector-standin"))
         layers.append(_tree_layer(VECTOR_PROGRAM, "usr/local/lib/vector-standin"))
+    if component == "python":
+        layers.append(_tree_layer(python_env.build_wheels(base), "opt"))
     return [*layers, _tree_layer(LAB / "images/common", folders=image.folders)]
 
 

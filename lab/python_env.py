@@ -11,6 +11,7 @@ from lab.paths import REPO
 from lab.run import LabError
 
 LOCK = REPO / "requirements.lock"
+HUB_LOCK = REPO / "hub/requirements.lock"
 VERSION = "1"
 # the guest's repository is mounted read-only, so the project itself is on the path instead of installed
 VENV = """
@@ -29,6 +30,11 @@ python3 -m venv /opt/venv
 /opt/venv/bin/pip install --quiet --no-deps --require-hashes --target /out/packages -r /out/requirements.lock
 rm /out/requirements.lock
 """
+WHEELS = """
+python3 -m venv /opt/venv
+/opt/venv/bin/pip download --quiet --no-deps --only-binary :all: --require-hashes --dest /out/wheels -r /out/requirements.lock
+rm /out/requirements.lock
+"""
 
 
 def build_venv(base: Path) -> Path:
@@ -39,6 +45,11 @@ def build_venv(base: Path) -> Path:
 def build_packages(base: Path, names: Sequence[str], what: str) -> Path:
     """A folder with `packages/` that holds these packages as requirements.lock pins them, and nothing more."""
     return _cached(base, "packages", f"Python packages for {what}", pins(LOCK.read_text(), names), PACKAGES)
+
+
+def build_wheels(base: Path) -> Path:
+    """A folder with `wheels/`: what the hub's image is built from where no package index can be reached."""
+    return _cached(base, "wheels", "the hub's Python packages", HUB_LOCK.read_text(), WHEELS)
 
 
 def _cached(base: Path, kind: str, what: str, lock: str, commands: str) -> Path:
