@@ -1,6 +1,6 @@
 """A version of the agent: a folder named by the hash of its content, whole or not there.
 
-`version.json` in it lists its files: {path: {"mode", "sha256"}}. The unit's start command has the folder's name in it,
+`manifest.json` in it lists its files with mode and sha256. The unit's start command has the folder's name in it,
 so that the version that runs can be read off the running process.
 """
 
@@ -13,13 +13,13 @@ import shutil
 import tarfile
 from pathlib import Path
 from py_compile import PycInvalidationMode
-from typing import Any, Final
+from typing import Final
 
 from devicectl.paths import Paths
 from hostctl import store
 from hostctl.errors import HostError
 
-LIST: Final = "version.json"
+LIST: Final = "manifest.json"
 
 
 def in_use(paths: Paths) -> str | None:
@@ -30,8 +30,8 @@ def in_use(paths: Paths) -> str | None:
 def damage(paths: Paths, version: str) -> list[str]:
     """What is not as it should be in a version's folder and in what was placed from it; empty: all is well."""
     folder = paths.versions / version
-    listed: dict[str, Any] = store.read_json(folder / LIST) or {}
-    if store.short_hash(listed) != version:
+    listed = _files(folder)
+    if _name(listed) != version:
         return [f"{folder} is not there or not whole"]
     found = [str(folder / path) for path, file in listed.items() if not _is(folder / path, file)]
     if found:
@@ -53,8 +53,8 @@ def put(paths: Paths, version: str, package: str) -> None:
     try:
         with tarfile.open(fileobj=io.BytesIO(base64.b64decode(package)), mode="r:gz") as archive:
             archive.extractall(work, filter="data")
-        listed = store.read_json(work / LIST) or {}
-        if store.short_hash(listed) != version or not all(_is(work / p, file) for p, file in listed.items()):
+        listed = _files(work)
+        if _name(listed) != version or not all(_is(work / p, file) for p, file in listed.items()):
             raise HostError(f"the package is not version {version}: it was damaged on its way; run the deploy again")
         # The code's own path, as tracebacks show it, is that of the folder's last name.
         for part in ("lib/agent", "lib/paho"):
@@ -102,9 +102,19 @@ def _other(path: Path, text: bytes) -> bool:
     return path.read_bytes() != text
 
 
-def _is(path: Path, file: dict[str, Any]) -> bool:
+def _files(folder: Path) -> dict[str, dict[str, str]]:
+    """The files that a version's manifest lists; none when there is no manifest."""
+    manifest = store.read_json(folder / LIST)
+    return manifest.get("files", {}) if isinstance(manifest, dict) else {}
+
+
+def _name(listed: dict[str, dict[str, str]]) -> str:
+    return store.short_hash({"files": listed})
+
+
+def _is(path: Path, file: dict[str, str]) -> bool:
     try:
-        return (path.lstat().st_mode & 0o7777, store.sha256(path)) == (file["mode"], file["sha256"])
+        return (f"{path.lstat().st_mode & 0o7777:04o}", store.sha256(path)) == (file["mode"], file["sha256"])
     except OSError:
         return False
 

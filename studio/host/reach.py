@@ -69,7 +69,7 @@ def run(studio: Studio, argv: Sequence[str], *, stdin: bytes | None = None, time
         what = shlex.join(argv)[:80]
         raise Unreachable(f"{studio.name}: no answer from {target(studio)} within {timeout:g} s to `{what}`") from None
     answer = Answer(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace").strip())
-    _reached(studio, answer)
+    reached(studio, answer)
     return answer
 
 
@@ -78,7 +78,8 @@ def check(studio: Studio) -> None:
     run(studio, ["true"], timeout=2 * CONNECT_SECONDS)
 
 
-def _reached(studio: Studio, answer: Answer) -> None:
+def reached(studio: Studio, answer: Answer) -> None:
+    """Raise Unreachable when an answer is ssh's or sudo's own refusal."""
     last = answer.err.splitlines()[-1] if answer.err else "it says nothing"
     if not studio.host.is_local and answer.code == SSH_FAILED:
         port = f" -p {studio.host.port}" if studio.host.port != 22 else ""

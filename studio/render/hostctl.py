@@ -21,14 +21,19 @@ def _sources(package: Path) -> list[tuple[str, bytes]]:
 
 
 def zipapp(sources: list[tuple[str, bytes]]) -> bytes:
-    """A zip archive that python3 runs; no times, no compression that depends on a library's version."""
+    """A zip archive that python3 runs."""
+    return archive([("__main__.py", MAIN.encode()), *sources])
+
+
+def archive(sources: list[tuple[str, bytes]]) -> bytes:
+    """A zip archive of modules; no times, no compression that depends on a library's version."""
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
-        for name, content in [("__main__.py", MAIN.encode()), *sources]:
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as zipped:
+        for name, content in sources:
             info = zipfile.ZipInfo(name, OLDEST)
             info.external_attr = 0o644 << 16
             info.create_system = 3
-            archive.writestr(info, content)
+            zipped.writestr(info, content)
     return out.getvalue()
 
 

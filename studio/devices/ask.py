@@ -1,0 +1,66 @@
+"""Ask a camera what there is, over ssh; many at once."""
+
+import json
+import subprocess
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from studio.devices import program
+from studio.devices.cameras import at
+from studio.devices.plan import Found, Wanted
+from studio.devices.release import Release
+from studio.host import Failed, HostProblem, Unreachable
+from studio.host.reach import Answer, reached, ssh_argv
+from studio.model.equipment import Camera
+
+SECONDS = 60
+AT_ONCE = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a camera told, or why it told nothing."""
+
+    camera: Camera
+    wanted: Wanted | None = None
+    found: Found | None = None
+    error: str = ""
+
+
+def read(lines: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Where the log-in came from, and the facts, of devicectl's lines; raises ValueError."""
+    where, answer = lines[0], json.loads(lines[-1])
+    if not isinstance(answer, dict):
+        raise ValueError("no facts")
+    return where, answer
+
+
+def ask_all(release: Release, cameras: Sequence[Camera]) -> list[Told]:
+    """Every camera's answer, in their order."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda camera: _ask(release, camera), cameras))
+
+
+def _ask(release: Release, camera: Camera) -> Told:
+    try:
+        where, found = _facts(release, camera)
+    except HostProblem as error:
+        return Told(camera, error=str(error))
+    return Told(camera, release.wanted(camera, where), found)
+
+
+def _facts(release: Release, camera: Camera) -> tuple[str, Found]:
+    view = at(release.studio, camera)
+    argv = [*ssh_argv(view), program.line("facts", release.bundle.generation)]
+    try:
+        done = subprocess.run(argv, input=program.parcel().encode(), capture_output=True, timeout=SECONDS, check=False)
+    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+        raise Unreachable(f"{view.name}: no answer over ssh: {error}") from None
+    answer = Answer(done.returncode, done.stdout, done.stderr.decode("utf-8", "replace").strip())
+    reached(view, answer)
+    try:
+        return read(answer.text.splitlines())
+    except (ValueError, IndexError):
+        raise Failed(f"{view.name}: {answer.err or 'it answered nothing'}") from None

@@ -1,0 +1,32 @@
+"""What a deploy needs before it talks to a camera: the studio, and the agent's package with the studio's authority."""
+
+from dataclasses import dataclass
+from functools import cache
+
+from studio.bundle import Bundle
+from studio.devices.hub import authority
+from studio.devices.package import package
+from studio.devices.plan import Wanted
+from studio.model import Studio, load_studio
+from studio.model.equipment import Camera
+
+
+@dataclass(frozen=True)
+class Release:
+    studio: Studio
+    bundle: Bundle
+
+    def wanted(self, camera: Camera, seen_from: str) -> Wanted:
+        """What ought to be on a camera; `seen_from`: the address from which the log-in to it came.
+
+        A deploy from the studio's own host is told by it how the camera sees that host.
+        """
+        address = seen_from if self.studio.host.is_local else self.studio.host.address
+        return Wanted(self.studio, camera, self.bundle.generation, address)
+
+
+@cache
+def release(name: str) -> Release:
+    """Raises InventoryError, Unreachable or Failed."""
+    studio = load_studio(name)
+    return Release(studio, package(authority(studio)))
