@@ -158,6 +158,25 @@ def test_over_ssh_by_an_account_that_uses_sudo(studio: StudioHost, outside: Path
     assert over_ssh(outside, "secrets", "list").returncode == 0
 
 
+def test_a_deploy_over_ssh_by_an_account_that_uses_sudo(
+    studio: StudioHost, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a user does it: the log-in's key is in the ssh configuration, the host is not known yet."""
+    folder = outside.parent / ".ssh"
+    folder.mkdir(0o700)
+    (folder / "config").write_text(f"Host 127.0.0.1\n  IdentityFile {keys.private_key()}\n")
+    monkeypatch.setenv("HOME", str(outside.parent))
+    for name, value in studio.secrets.items():
+        monkeypatch.setenv(name, value)
+    outside.write_text(outside.read_text().replace("low: 1050", "low: 1051"))
+    done = over_ssh(outside, "deploy")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("lab is deployed; look at it: studio status lab\n")
+    assert "1051" in studio.host.exec("cat /var/lib/sensor-pipeline/current/vmalert/rules/*.yml").stdout
+    assert over_ssh(outside, "diff").returncode == 0
+    assert over_ssh(outside, "rollback").returncode == 0
+
+
 def test_over_ssh_to_nobody(studio: StudioHost, outside: Path) -> None:
     outside.write_text(outside.read_text().replace(f"port: {studio.host.port(22)}", "port: 1"))
     for name in ("status", "verify", "diff", "deploy", "rollback"):
