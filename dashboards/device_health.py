@@ -1,0 +1,173 @@
+"""`device_health`: the studio's host itself, by node_exporter's names, which Alloy gives too."""
+
+from dashboards.frame import Dashboard, Row
+from dashboards.panels import OFF_ON, STUDIO, Query, Rules, above, below, lines, number, with_runbook
+
+ROOT = f'{STUDIO},mountpoint="/"'
+MEMORY = f"node_memory_MemAvailable_bytes{{{STUDIO}}}"
+FREE = f"min(node_filesystem_avail_bytes{{{ROOT}}}) / min(node_filesystem_size_bytes{{{ROOT}}})"
+DISK = f'{STUDIO},device!~"loop.*|ram.*|dm-.*"'
+NET = f'{STUDIO},device!~"lo|veth.*"'
+
+
+def device_health(rules: Rules) -> Dashboard:
+    """Processor, memory, disk, temperature, clock, network of the host."""
+    cards = [
+        with_runbook(
+            number(
+                "Processor",
+                "Share of all cores that is busy.",
+                "percentunit",
+                Query(f'1 - avg(rate(node_cpu_seconds_total{{{STUDIO},mode="idle"}}[$__rate_interval]))'),
+                steps=above(rules, "HostBusy"),
+                width=4,
+            ),
+            rules,
+            "HostBusy",
+        ),
+        with_runbook(
+            number(
+                "Memory available",
+                "What programs can still have, as a share of all.",
+                "percentunit",
+                Query(f"min({MEMORY}) / min(node_memory_MemTotal_bytes{{{STUDIO}}})"),
+                steps=below(rules, "HostMemoryLow"),
+                width=4,
+            ),
+            rules,
+            "HostMemoryLow",
+        ),
+        with_runbook(
+            number(
+                "Disk free",
+                "Of the root file system.",
+                "percentunit",
+                Query(FREE),
+                steps=below(rules, "DiskAlmostFull"),
+                width=4,
+            ),
+            rules,
+            "DiskAlmostFull",
+            "DiskFills24h",
+        ),
+        with_runbook(
+            number(
+                "Temperature",
+                "The hottest sensor of the host.",
+                "celsius",
+                Query(f"max(node_thermal_zone_temp{{{STUDIO}}})"),
+                steps=above(rules, "HostHot"),
+                width=4,
+                none="no sensor",
+            ),
+            rules,
+            "HostHot",
+        ),
+        with_runbook(
+            number(
+                "Clock",
+                "Whether the kernel's clock is disciplined by a time server.",
+                "bool_on_off",
+                Query(f"min(node_timex_sync_status{{{STUDIO}}})"),
+                steps=OFF_ON,
+                width=4,
+            ),
+            rules,
+            "ClockUnsynced",
+        ),
+        number(
+            "Up for",
+            "Since the host's last boot.",
+            "s",
+            Query(f"max(node_time_seconds{{{STUDIO}}} - node_boot_time_seconds{{{STUDIO}}})"),
+            width=4,
+        ),
+    ]
+    charts = [
+        lines(
+            "Processor",
+            "Share of all cores by what they do.",
+            "percentunit",
+            Query(
+                f'sum by (mode) (rate(node_cpu_seconds_total{{{STUDIO},mode!="idle"}}[$__rate_interval]))'
+                f" / scalar(count(count by (cpu) (node_cpu_seconds_total{{{STUDIO}}})))",
+                "{{mode}}",
+            ),
+            zero=True,
+        ),
+        lines(
+            "Load",
+            "Tasks that run or want to, on average.",
+            "short",
+            Query(f"max(node_load1{{{STUDIO}}})", "1 minute"),
+            Query(f"max(node_load15{{{STUDIO}}})", "15 minutes"),
+            zero=True,
+        ),
+        lines(
+            "Memory",
+            "What programs use, and what they can still have.",
+            "bytes",
+            Query(f"min(node_memory_MemTotal_bytes{{{STUDIO}}}) - min({MEMORY})", "used"),
+            Query(f"min({MEMORY})", "available"),
+            zero=True,
+        ),
+        lines(
+            "Disk free",
+            "Share of each file system.",
+            "percentunit",
+            Query(
+                f'min by (mountpoint) (node_filesystem_avail_bytes{{{STUDIO},fstype!~"tmpfs|ramfs|overlay"}}'
+                f' / node_filesystem_size_bytes{{{STUDIO},fstype!~"tmpfs|ramfs|overlay"}})',
+                "{{mountpoint}}",
+            ),
+            steps=below(rules, "DiskAlmostFull"),
+            zero=True,
+        ),
+        lines(
+            "Temperature",
+            "Each thermal zone of the host.",
+            "celsius",
+            Query(f"max by (zone, type) (node_thermal_zone_temp{{{STUDIO}}})", "{{type}} {{zone}}"),
+            steps=above(rules, "HostHot"),
+            none="no sensor",
+        ),
+        lines(
+            "Clock",
+            "How far the clock is from the time server's, and how far it may be.",
+            "s",
+            Query(f"max(abs(node_timex_offset_seconds{{{STUDIO}}}))", "offset"),
+            Query(f"max(node_timex_maxerror_seconds{{{STUDIO}}})", "largest error"),
+        ),
+        lines(
+            "Disk traffic",
+            "Bytes a second of each disk.",
+            "Bps",
+            Query(f"sum by (device) (rate(node_disk_read_bytes_total{{{DISK}}}[$__rate_interval]))", "{{device}} read"),
+            Query(
+                f"sum by (device) (rate(node_disk_written_bytes_total{{{DISK}}}[$__rate_interval]))",
+                "{{device}} written",
+            ),
+            zero=True,
+        ),
+        lines(
+            "Network",
+            "Bytes a second of each interface.",
+            "Bps",
+            Query(
+                f"sum by (device) (rate(node_network_receive_bytes_total{{{NET}}}[$__rate_interval]))",
+                "{{device}} received",
+            ),
+            Query(
+                f"sum by (device) (rate(node_network_transmit_bytes_total{{{NET}}}[$__rate_interval]))",
+                "{{device}} sent",
+            ),
+            zero=True,
+        ),
+    ]
+    return Dashboard(
+        name="device_health",
+        title="Host",
+        description="The host itself: processor, memory, disk, temperature, clock, network.",
+        audience="system",
+        rows=[Row("Now", cards), Row("Over time", charts)],
+    )

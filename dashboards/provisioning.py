@@ -1,0 +1,106 @@
+"""`provisioning`: devices that are being set up, and those that wait for them."""
+
+from dashboards.frame import Dashboard, Row
+from dashboards.panels import ANY, STUDIO, Query, Rules, lines, number, quantile, rate_by, with_runbook
+
+WAITS = "provision_waits_total"
+GOOD = 'outcome=~"success|cached"'
+
+
+def _elapsed(share: float) -> Query:
+    return Query(quantile(share, "provision_wait_elapsed_seconds", "le, method"), f"{{{{method}}}} {share * 100:g} %")
+
+
+def provisioning(rules: Rules) -> Dashboard:
+    """Waits by how they ended, their time, state messages, ThingsBoard's protocol."""
+    cards = [
+        number("Waiting now", "Waits in progress.", "short", Query(f"sum(provision_waits_in_progress{{{STUDIO}}})")),
+        number(
+            "Waits that ended well",
+            "Share of the time shown; a remembered state counts as well.",
+            "percentunit",
+            Query(
+                f"sum(increase({WAITS}{{{STUDIO},{GOOD}}}[$__range])) / sum(increase({WAITS}{{{STUDIO}}}[$__range]))"
+            ),
+            none="nobody waited",
+        ),
+        with_runbook(
+            number(
+                "Timeouts",
+                "Waits of the last hour that ended without an answer.",
+                "short",
+                Query(f'sum(increase({WAITS}{{{STUDIO},outcome="timeout"}}[1h]))'),
+                steps=ANY,
+                none="none",
+                decimals=0,
+            ),
+            rules,
+            "ProvisioningTimeouts",
+        ),
+        number(
+            "Devices provisioned",
+            "By ThingsBoard's protocol, within the time shown.",
+            "short",
+            Query(f'sum(increase(thingsboard_provision_total{{{STUDIO},result="SUCCESS"}}[$__range]))'),
+            none="none",
+            decimals=0,
+        ),
+    ]
+    charts = [
+        lines(
+            "Waits by outcome",
+            "Waits a second, by how they ended.",
+            "ops",
+            Query(rate_by(WAITS, "outcome"), "{{outcome}}"),
+            Query(rate_by("provision_wait_starts_total", "studio"), "begun"),
+            zero=True,
+        ),
+        lines(
+            "Time until a device answers",
+            "Median and 95th percentile of the waits that ended well, by method.",
+            "s",
+            _elapsed(0.5),
+            _elapsed(0.95),
+            none="no device answered",
+            zero=True,
+        ),
+        lines(
+            "State messages",
+            "Messages on the plants' state topics a second; retained ones are old news that the broker kept.",
+            "ops",
+            Query(
+                rate_by("provision_state_messages_total", "retained, created"), "retained {{retained}}, new {{created}}"
+            ),
+            zero=True,
+        ),
+        lines(
+            "Waiters that were told",
+            "Waits a second that a state message ended.",
+            "ops",
+            Query(rate_by("provision_waiters_notified_total", "studio"), "told"),
+            zero=True,
+        ),
+        lines(
+            "ThingsBoard's protocol",
+            "Provisioning requests a second, by transport and result.",
+            "reqps",
+            Query(rate_by("thingsboard_provision_total", "transport, result"), "{{transport}} {{result}}"),
+            none="nobody asked",
+            zero=True,
+        ),
+        lines(
+            "Event log",
+            "Lines that wait to be written, and lines a second that could not be.",
+            "short",
+            Query(f"max(provision_event_log_queue_lines{{{STUDIO}}})", "waiting"),
+            Query(rate_by("provision_event_log_failures_total", "studio"), "failed a second"),
+            zero=True,
+        ),
+    ]
+    return Dashboard(
+        name="provisioning",
+        title="Provisioning",
+        description="Devices that are set up: waits, their outcome and time, state messages, ThingsBoard's protocol.",
+        audience="system",
+        rows=[Row("Now", cards), Row("Over time", charts)],
+    )
