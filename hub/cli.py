@@ -3,7 +3,6 @@
 import asyncio
 import json
 import signal
-import socket
 import sqlite3
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 from hub import VERSION, logs, settings
 from hub.errors import Refused
 from hub.ids import digest, iso
+from hub.server import Server
 from hub.store import Unavailable, open_database
 from hub.store.sqlite import path_of
 from hub.thingsboard import store
@@ -52,15 +52,6 @@ def default(ctx: typer.Context, version: Annotated[bool, typer.Option("--version
         serve()
 
 
-class Server(uvicorn.Server):
-    """uvicorn; but a signal that comes while it starts also stops what has started, in order."""
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.should_exit and self.started:
-            await self.shutdown(sockets)
-
-
 @app.command()
 def serve() -> None:
     """Serve HTTP, MQTT and provisioning until SIGTERM; then finish what is begun and write out the log."""
@@ -69,12 +60,13 @@ def serve() -> None:
     chosen = load()
     writer = logs.LogWriter(size=chosen.log_queue)
     logs.configure(writer, chosen.log_level)
+    own_tls = chosen.tls_port is not None
     config = uvicorn.Config(
         make_app(chosen, writer),
         host=chosen.host,
         port=chosen.port,
-        ssl_certfile=chosen.tls_cert,
-        ssl_keyfile=chosen.tls_key,
+        ssl_certfile=None if own_tls else chosen.tls_cert,
+        ssl_keyfile=None if own_tls else chosen.tls_key,
         access_log=False,
         log_config=None,
         server_header=False,
@@ -82,13 +74,15 @@ def serve() -> None:
         forwarded_allow_ips="127.0.0.1",
         timeout_graceful_shutdown=5,
     )
-    server = Server(config)
+    server = Server(config, chosen)
     # uvicorn sends itself the signal again when it is done; the log must be written out after that.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         server.run()
     except KeyboardInterrupt:
         pass
+    except OSError as error:
+        raise fail(f"it cannot listen: {error}") from None
     finally:
         writer.close()
     if not server.started:

@@ -26,10 +26,14 @@ class Settings(BaseSettings):
     port: int = Field(8080, ge=0, le=65535)
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    tls_host: str = "127.0.0.1"
+    tls_port: int | None = Field(None, ge=0, le=65535)
+    """Serve HTTPS here as well, and plain HTTP at `port`; without it, `port` is HTTPS when there is a certificate."""
     https_only: bool = False
     """Refuse plain HTTP (but for the health checks); a proxy on this machine may say `X-Forwarded-Proto: https`."""
 
     database_url: str = "sqlite:///data/hub.db"
+    database_url_file: Path | None = None
     admin_token: SecretStr = SecretStr("")
     admin_token_file: Path | None = None
     docs: bool = True
@@ -103,7 +107,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _from_files(cls, data: Any) -> Any:
-        for name in ("admin_token", "mqtt_password"):
+        for name in ("admin_token", "mqtt_password", "database_url"):
             path = data.get(f"{name}_file") if isinstance(data, dict) else None
             if path and not data.get(name):
                 try:
@@ -120,6 +124,8 @@ class Settings(BaseSettings):
             )
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("HUB_TLS_CERT and HUB_TLS_KEY belong together")
+        if self.tls_port is not None and self.tls_cert is None:
+            raise ValueError("HUB_TLS_PORT needs HUB_TLS_CERT and HUB_TLS_KEY")
         if self.provision_tls and self.tls_cert is None:
             raise ValueError("HUB_PROVISION_TLS needs HUB_TLS_CERT and HUB_TLS_KEY")
         return self

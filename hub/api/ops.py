@@ -12,7 +12,7 @@ from hub.context import record
 from hub.logs import set_level
 from hub.metrics import CONTENT_TYPE
 from hub.service import HubDep
-from hub.store import Unavailable
+from hub.store import Overloaded, Unavailable
 
 router = APIRouter(tags=["operations"])
 metrics_router = APIRouter(tags=["operations"])
@@ -30,14 +30,14 @@ async def healthz() -> dict[str, str]:
 
 @router.get("/readyz", responses={503: {"description": "The database does not answer"}})
 async def readyz(hub: HubDep) -> JSONResponse:
-    """The database answers; what else is wrong is listed but does not make the hub unready. No login."""
+    """The database takes writes; what else is wrong is listed but does not make the hub unready. No login."""
 
     def ping(conn: Connection) -> Any:
         return conn.execute(text("SELECT 1")).scalar()
 
     try:
-        await hub.db.read(ping)
-    except Unavailable:
+        await hub.db.write(ping)
+    except (Overloaded, Unavailable):
         return JSONResponse({"status": "unavailable", "problems": {"database": "does not answer"}}, 503)
     return JSONResponse({"status": "ok", "problems": hub.problems})
 
