@@ -46,6 +46,7 @@ class Runner:
         if created:
             tags = self._tags(run)
             self._metrics.runs.labels(*tags).inc()
+            self._metrics.runs_by_device.labels(self._metrics.device(run["device_id"])).inc()
             self._metrics.runner_start.labels(*tags, "started").inc()
             self._changed(run)
             self._follow(run, run["timeout_ms"] / 1000)
