@@ -12,7 +12,8 @@ from sqlalchemy import Connection, select, update
 from hub.errors import Refused, not_found
 from hub.ids import now_ms
 from hub.store.database import Work
-from hub.store.tables import apk_builds, apk_download_events, insert_new, one, rows
+from hub.store.statements import insert_new, one, rows
+from hub.store.tables import apk_builds, apk_download_events
 
 CONTENT_TYPE: Final = "application/vnd.android.package-archive"
 ZIP_MAGIC: Final = b"PK\x03\x04"

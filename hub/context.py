@@ -2,9 +2,12 @@
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
+
+if TYPE_CHECKING:
+    from hub.logs import LogWriter
 
 log = structlog.get_logger()
 
@@ -58,9 +61,10 @@ def record(event: str, level: str = "info", **fields: Any) -> None:
         getattr(log, level)(event, **fields)
 
 
-def flush(context: RequestContext) -> None:
+def flush(context: RequestContext, logs: "LogWriter") -> None:
     """Log the request's events; from here on they are logged at once."""
     context.answered = True
+    common = context.common()
     for level, event, fields in context.events:
-        getattr(log, level)(event, **fields)
+        logs.event(level, event, common, fields)
     context.events.clear()

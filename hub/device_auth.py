@@ -17,7 +17,8 @@ from hub.errors import Refused
 from hub.ids import digest, last4, parse_token, same
 from hub.service import HubDep
 from hub.store import Database
-from hub.store.tables import devices, one
+from hub.store.statements import one
+from hub.store.tables import devices
 
 SKEW_SECONDS: Final = 300
 NONCES: Final = 50_000
@@ -110,9 +111,11 @@ def _denied(reason: str, token_id: str | None, event: str = "sec.device.denied")
 async def find_device(hub: HubDep, request: Request) -> Device:
     """The device of the request's token or signature. Raises Refused (401 or 429)."""
     header = request.headers.get("authorization", "")
-    signed = _SIGNED.match(header)
-    if header.startswith(SCHEME) and signed is None:
-        raise _denied("malformed signature", None, "sec.hmac.invalid")
+    signed = None
+    if header.startswith(SCHEME):
+        signed = _SIGNED.match(header)
+        if signed is None:
+            raise _denied("malformed signature", None, "sec.hmac.invalid")
     token = None if signed else parse_token(bearer(header) or "")
     if signed is None and hub.settings.hmac_required:
         raise _denied("not signed", token.id if token else None, "sec.hmac.invalid")

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, select, update
 from hub.errors import Refused, not_found
 from hub.ids import Token, now_ms, same
 from hub.store.database import Work
-from hub.store.tables import devices, enrolment_tokens, insert_new, one, rows
+from hub.store.statements import insert_new, one, rows
+from hub.store.tables import devices, enrolment_tokens
 
 DEFAULT_KIND: Final = "tablet"
 UNKNOWN: Final = Refused(401, "token_unknown", "This enrolment token is not known; ask the admin for a new one.")

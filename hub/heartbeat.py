@@ -1,14 +1,21 @@
-"""Heartbeats: stored once, however often they are sent."""
+"""Heartbeats: stored once, however often they are sent; those that come while others are committed go together."""
 
+import asyncio
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from hub.ids import now_ms
+from hub.store import Database, Overloaded
 from hub.store.database import Work
-from hub.store.tables import devices, heartbeats, insert_new, one
+from hub.store.statements import insert_new_ones
+from hub.store.tables import devices, heartbeats
+
+GROUP: Final = 500
+WAITING: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,57 +36,120 @@ class Heartbeat:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-_last = select(devices.c.heartbeat_hash, devices.c.heartbeat_at).where(devices.c.device_id == bindparam("d"))
-_last_locked = _last.with_for_update()
-_seen = update(devices).where(devices.c.device_id == bindparam("d"))
-_insert = heartbeats.insert()
+class Heartbeats:
+    """Stores heartbeats in groups: what comes while one group is being committed is the next group."""
+
+    def __init__(self, db: Database, dedup_ms: float) -> None:
+        self._db = db
+        self._dedup_ms = dedup_ms
+        self._waiting: list[tuple[Heartbeat, asyncio.Future[bool]]] = []
+        self._storing: asyncio.Task[None] | None = None
+
+    async def store(self, beat: Heartbeat) -> bool:
+        """Return when it is on disk; False when it was there. Raises Overloaded or Unavailable."""
+        if len(self._waiting) >= WAITING:
+            raise Overloaded("too many heartbeats are waiting")
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((beat, future))
+        if self._storing is None:
+            self._storing = asyncio.create_task(self._store_all())
+        return await future
+
+    async def _store_all(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
+                await self._store_group(group)
+        finally:
+            self._storing = None
+
+    async def _store_group(self, group: Sequence[tuple[Heartbeat, "asyncio.Future[bool]"]]) -> None:
+        try:
+            fresh = await self._db.write(ingest([beat for beat, _ in group], self._dedup_ms))
+        except Exception as error:
+            for _, future in group:
+                if not future.done():
+                    future.set_exception(error)
+            return
+        for (_, future), new in zip(group, fresh, strict=True):
+            if not future.done():
+                future.set_result(new)
 
 
-def ingest(beat: Heartbeat, dedup_ms: float) -> Work[bool]:
-    """Store a heartbeat; False when it was there: the same id, or without id the same content within `dedup_ms`."""
+_last = select(devices.c.device_id, devices.c.heartbeat_hash, devices.c.heartbeat_at).where(
+    devices.c.device_id.in_(bindparam("ids", expanding=True))
+)
+_last_locked = _last.order_by(devices.c.device_id).with_for_update()
+_SEEN: Final = ("last_seen_at", "status", "battery_pct", "network_type", "uptime_s", "heartbeat_hash", "heartbeat_at")
+_seen = (
+    update(devices)
+    .where(devices.c.device_id == bindparam("d"))
+    .values({name: bindparam(name) for name in _SEEN})
+    .values(fcm_token=func.coalesce(bindparam("new_token"), devices.c.fcm_token))
+)
 
-    def work(conn: Connection) -> bool:
+
+def ingest(beats: Sequence[Heartbeat], dedup_ms: float) -> Work[list[bool]]:
+    """Store heartbeats; False for each that was there: the same id, or without id the same content in `dedup_ms`."""
+
+    def work(conn: Connection) -> list[bool]:
         now = now_ms()
-        row = conn.execute(_last_locked, {"d": beat.device_id}).first()
-        values: dict[str, Any] = {
-            "device_id": beat.device_id,
-            "heartbeat_id": beat.heartbeat_id,
-            "request_id": beat.request_id,
-            "received_at": now,
-            "status": beat.status,
-            "battery_pct": beat.battery_pct,
-            "network_type": beat.network_type,
-            "uptime_s": beat.uptime_s,
-        }
-        if beat.heartbeat_id is not None:
-            fresh = insert_new(conn, heartbeats, values)
-        else:
-            fresh = row is None or row[0] != beat.content or not 0 <= now - (row[1] or 0) < dedup_ms
-            if fresh:
-                conn.execute(_insert, values)
-        if fresh:
-            _update_device(conn, beat, now)
+        fresh = _store_named(conn, beats, now)
+        anonymous = [n for n, beat in enumerate(beats) if beat.heartbeat_id is None]
+        if anonymous:
+            ids = sorted({beat.device_id for beat in beats})
+            last = {row[0]: (row[1], row[2]) for row in conn.execute(_last_locked, {"ids": ids})}
+            for n in anonymous:
+                content, at = last.get(beats[n].device_id, (None, None))
+                fresh[n] = content != beats[n].content or not 0 <= now - (at or 0) < dedup_ms
+                if fresh[n]:
+                    last[beats[n].device_id] = (beats[n].content, now)
+            new = [_row(beats[n], now) for n in anonymous if fresh[n]]
+            if new:
+                conn.execute(heartbeats.insert(), new)
+        _update_devices(conn, [beat for beat, new in zip(beats, fresh, strict=True) if new], now)
         return fresh
 
     return work
 
 
-def _update_device(conn: Connection, beat: Heartbeat, now: int) -> None:
-    values = {
-        "last_seen_at": now,
+def _store_named(conn: Connection, beats: Sequence[Heartbeat], now: int) -> list[bool]:
+    """Store those that have an id; False for the others too."""
+    named = [_row(beat, now) for beat in beats if beat.heartbeat_id is not None]
+    fresh = iter(insert_new_ones(conn, heartbeats, named, (heartbeats.c.device_id, heartbeats.c.heartbeat_id)))
+    return [beat.heartbeat_id is not None and next(fresh) for beat in beats]
+
+
+def _row(beat: Heartbeat, now: int) -> dict[str, Any]:
+    return {
+        "device_id": beat.device_id,
+        "heartbeat_id": beat.heartbeat_id,
+        "request_id": beat.request_id,
+        "received_at": now,
         "status": beat.status,
         "battery_pct": beat.battery_pct,
         "network_type": beat.network_type,
         "uptime_s": beat.uptime_s,
-        "heartbeat_hash": beat.content,
-        "heartbeat_at": now,
     }
-    if beat.fcm_token is not None:
-        values["fcm_token"] = beat.fcm_token
-    conn.execute(_seen, {"d": beat.device_id, **values})
 
 
-def latest(device_id: str) -> Work[dict[str, Any] | None]:
-    """The newest heartbeat of a device."""
-    h = heartbeats.c
-    return lambda conn: one(conn, select(heartbeats).where(h.device_id == device_id).order_by(h.id.desc()).limit(1))
+def _update_devices(conn: Connection, beats: Sequence[Heartbeat], now: int) -> None:
+    """What is known of each device is what its newest heartbeat says. Rows are locked in the order of their ids."""
+    newest = {beat.device_id: beat for beat in beats}
+    tokens = {beat.device_id: beat.fcm_token for beat in beats if beat.fcm_token is not None}
+    rows = [
+        {
+            "d": device_id,
+            "last_seen_at": now,
+            "status": beat.status,
+            "battery_pct": beat.battery_pct,
+            "network_type": beat.network_type,
+            "uptime_s": beat.uptime_s,
+            "heartbeat_hash": beat.content,
+            "heartbeat_at": now,
+            "new_token": tokens.get(device_id),
+        }
+        for device_id, beat in sorted(newest.items())
+    ]
+    if rows:
+        conn.execute(_seen, rows)

@@ -1,11 +1,11 @@
 """Every metric of the hub, with the seeds' names and labels, in one registry. Labels have a bounded set of values."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.exposition import generate_latest
-from prometheus_client.registry import Collector
+
+from hub.exposition import Exposition
 
 METHODS: Final = frozenset({"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH"})
 COARSE_MS: Final = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 5000)
@@ -13,6 +13,7 @@ SECONDS: Final = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600)
 FAST_SECONDS: Final = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5)
 BYTES: Final = (100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+F = TypeVar("F", Counter, Gauge, Histogram)
 
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
@@ -42,6 +43,7 @@ def status_class(code: int) -> str:
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._exposition = Exposition()
         self.action = Bounded()
         self.build_type = Bounded(10)
         self.site = Bounded(20)
@@ -54,17 +56,32 @@ class Metrics:
         self._own()
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
+        return self._added(Counter(name, text, labels, registry=self.registry))
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
-        return Gauge(name, text, labels, registry=self.registry)
+        return self._added(Gauge(name, text, labels, registry=self.registry))
 
     def _histogram(self, name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, text, labels, buckets=buckets, registry=self.registry)
+        return self._added(Histogram(name, text, labels, buckets=buckets, registry=self.registry))
+
+    def _added(self, family: F) -> F:
+        self._exposition.add(family)
+        return family
 
     def _http(self) -> None:
+        self._http_series: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
         self.http_requests = self._counter("http_requests_total", "Requests", "route", "method", "status_code")
         self.http_latency = self._histogram("http_request_latency_ms", "Time to the answer", COARSE_MS, "route")
+
+    def http(self, route: str, method: str, status: int, latency_ms: float) -> None:
+        """Count an answered request. `labels()` is asked once for each that differ: it costs more than counting."""
+        key = (route, method, status_class(status))
+        series = self._http_series.get(key)
+        if series is None:
+            series = self.http_requests.labels(*key), self.http_latency.labels(route)
+            self._http_series[key] = series
+        series[0].inc()
+        series[1].observe(latency_ms)
 
     def _devices(self) -> None:
         self.fcm_latency = self._histogram("fcm_dispatch_latency_ms", "Time of an FCM call", COARSE_MS, "action")
@@ -119,8 +136,6 @@ class Metrics:
         """A gauge whose value is asked for at each scrape."""
         self._gauge(name, text).set_function(read)
 
-    def register(self, collector: Collector) -> None:
-        self.registry.register(collector)
-
     def exposition(self) -> bytes:
-        return generate_latest(self.registry)
+        """The text of /metrics."""
+        return self._exposition.text()

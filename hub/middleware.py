@@ -1,16 +1,17 @@
 """Around every request: its id, HTTPS, the size of its body, its metrics and its log lines. Plain ASGI."""
 
 import time
+from collections.abc import Iterable
 from typing import Any, Final
 
 import structlog
-from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.context import RequestContext, current, flush, record
 from hub.ids import accepted_request_id, new_request_id
-from hub.metrics import METHODS, Metrics, status_class
+from hub.logs import LogWriter
+from hub.metrics import METHODS, Metrics
 
 log = structlog.get_logger()
 BODY_BYTES: Final = 128 * 1024
@@ -22,16 +23,39 @@ class TooBig(Exception):
     """The body is larger than the route takes."""
 
 
-def _clean(text: str | None) -> str | None:
-    return "".join(c for c in text[:USER_AGENT_CHARS] if c.isprintable()) if text else None
+def _clean(text: bytes) -> str | None:
+    shown = text[:USER_AGENT_CHARS].decode("latin-1")
+    if not shown.isprintable():
+        shown = "".join(c for c in shown if c.isprintable())
+    return shown or None
+
+
+def _read(headers: Iterable[tuple[bytes, bytes]]) -> tuple[list[bytes], bytes, bytes]:
+    """The request ids, the user agent and the content length."""
+    ids, user_agent, length = [], b"", b"0"
+    for name, value in headers:
+        if name == b"x-request-id":
+            ids.append(value)
+        elif name == b"user-agent":
+            user_agent = value
+        elif name == b"content-length":
+            length = value
+    return ids, user_agent, length
 
 
 class Ingress:
     def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, https_only: bool, big_bodies: dict[str, int] | None = None
+        self,
+        app: ASGIApp,
+        *,
+        metrics: Metrics,
+        logs: LogWriter,
+        https_only: bool,
+        big_bodies: dict[str, int] | None = None,
     ) -> None:
         self._app = app
-        self._metrics = metrics
+        self._logs = logs
+        self._http = metrics.http
         self._https_only = https_only
         self._big_bodies = big_bodies or {}
 
@@ -40,12 +64,11 @@ class Ingress:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        given = [value for key, value in scope["headers"] if key == b"x-request-id"]
-        headers = Headers(scope=scope)
+        given, user_agent, length = _read(scope["headers"])
         context = RequestContext(
             request_id=accepted_request_id(given) or new_request_id(),
             ip=scope["client"][0] if scope.get("client") else None,
-            user_agent=_clean(headers.get("user-agent")),
+            user_agent=_clean(user_agent),
         )
         token = current.set(context)
         begun = False
@@ -59,7 +82,7 @@ class Ingress:
             await send(message)
 
         try:
-            refusal = self._refusal(scope, headers)
+            refusal = self._refusal(scope, length)
             if refusal is not None:
                 await refusal(scope, receive, answer)
             else:
@@ -79,12 +102,11 @@ class Ingress:
                 self._finish(scope, context, 499, started)
             current.reset(token)
 
-    def _refusal(self, scope: Scope, headers: Headers) -> JSONResponse | None:
+    def _refusal(self, scope: Scope, length: bytes) -> JSONResponse | None:
         if self._https_only and scope["scheme"] != "https" and scope["path"] not in PLAIN_HTTP:
             record("sec.https.enforced", "warning", reason="plain HTTP", token_id=None)
             return JSONResponse({"code": "https_only", "detail": "Use https://; plain HTTP is refused."}, 403)
-        length = headers.get("content-length", "0")
-        if not (length.isascii() and length.isdigit()) or int(length) > self._allowed(scope):
+        if not length.isdigit() or int(length) > self._allowed(scope):
             return _too_big()
         return None
 
@@ -107,15 +129,14 @@ class Ingress:
     def _finish(self, scope: Scope, context: RequestContext, status: int, started: float) -> None:
         latency = (time.perf_counter() - started) * 1000
         route: Any = scope.get("route")
-        context.route = getattr(route, "path", None) or "unmatched"
+        context.route = context.route or getattr(route, "path", None) or "unmatched"
         context.status_code = status
         context.latency_ms = round(latency, 3)
         method = scope["method"] if scope["method"] in METHODS else "OTHER"
-        self._metrics.http_requests.labels(context.route, method, status_class(status)).inc()
-        self._metrics.http_latency.labels(context.route).observe(latency)
+        self._http(context.route, method, status, latency)
         if not context.events:
-            log.debug("http.request", method=method)
-        flush(context)
+            record("http.request", "debug", method=method)
+        flush(context, self._logs)
 
 
 def _too_big() -> JSONResponse:

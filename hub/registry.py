@@ -7,7 +7,8 @@ from sqlalchemy import Connection, select, update
 from hub.errors import not_found
 from hub.ids import now_ms
 from hub.store.database import Work
-from hub.store.tables import devices, one, rows
+from hub.store.statements import one, rows
+from hub.store.tables import devices
 
 d = devices.c
 SHOWN = (

@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 
 from hub.context import record
 from hub.errors import Refused
+from hub.heartbeat import Heartbeats
 from hub.limits import RateLimit
 from hub.live.broadcast import Broadcast
 from hub.live.outside import Outside
@@ -47,6 +48,7 @@ class Hub:
     db: Database
     mqtt: MqttLink
     live: Broadcast
+    heartbeats: Heartbeats = field(init=False)
     runner: Runner = field(init=False)
     accounts: Accounts = field(init=False)
     outside: Outside = field(init=False)

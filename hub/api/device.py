@@ -1,16 +1,17 @@
 """What a device calls: register and heartbeat."""
 
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from hub import enrol, heartbeat
+from hub import enrol
 from hub.api.types import Body, Count, DeviceId, FcmToken, Kind, Line, RequestId, Site, TokenText, Word
 from hub.auth import bearer
 from hub.context import record, request_id
 from hub.device_auth import DeviceDep
 from hub.errors import Refused
+from hub.heartbeat import Heartbeat
 from hub.ids import last4, new_token, parse_token
 from hub.service import HubDep
 
@@ -92,8 +93,8 @@ async def register(hub: HubDep, wanted: Register, request: Request) -> Registere
 @router.post("/heartbeat")
 async def beat(hub: HubDep, device: DeviceDep, sent: Beat) -> BeatTaken:
     """Say that the device lives. What was answered with success is stored."""
-    taken = heartbeat.Heartbeat(device_id=device.device_id, request_id=request_id(), **sent.model_dump())
-    fresh = await hub.db.write(heartbeat.ingest(taken, hub.settings.heartbeat_dedup_seconds * 1000))
+    taken = Heartbeat(device_id=device.device_id, request_id=request_id(), **sent.__dict__)
+    fresh = await hub.heartbeats.store(taken)
     (hub.metrics.heartbeats if fresh else hub.metrics.heartbeat_dedups).inc()
     record(
         "heartbeat.ingest" if fresh else "heartbeat.dedup",
@@ -103,3 +104,6 @@ async def beat(hub: HubDep, device: DeviceDep, sent: Beat) -> BeatTaken:
         uptime_s=sent.uptime_s,
     )
     return BeatTaken(dedup=not fresh, request_id=taken.request_id)
+
+
+HOT: Final = {"/v1/heartbeat": (beat, Beat)}

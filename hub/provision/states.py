@@ -11,7 +11,8 @@ from hub.ids import now_ms
 from hub.provision.events import ProvisionEvents
 from hub.provision.waits import Seen, Waits
 from hub.store import Database
-from hub.store.tables import devices, insert_new
+from hub.store.statements import insert_new
+from hub.store.tables import devices
 
 log = structlog.get_logger()
 FLUSH_SECONDS: Final = 1.0

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, select, update
 from hub.errors import Refused, not_found
 from hub.ids import now_ms
 from hub.store.database import Work
-from hub.store.tables import devices, insert_new, one, rows, run_chunks, runs
+from hub.store.statements import insert_new, one, rows
+from hub.store.tables import devices, run_chunks, runs
 
 ACTIVE: Final = ("queued", "sent", "running")
 SAME: Final = ("device_id", "action", "params", "protocol")

@@ -19,6 +19,8 @@ T = TypeVar("T")
 GROUP: Final = 256
 WAITING: Final = 20_000
 READERS: Final = 4
+NOT_THERE: Final = (OperationalError, sqlite3.OperationalError)
+"""The disk is full, the file is locked: nothing that the work could help."""
 Job = tuple[Work[Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 
@@ -112,17 +114,19 @@ class SqliteDatabase:
     def _commit(self, jobs: list[Job]) -> list[tuple[bool, Any]]:
         try:
             with self._writer_engine.begin() as conn:
+                if len(jobs) == 1:
+                    return [(True, jobs[0][0](conn))]
                 return [_attempt(conn, work) for work, _, _ in jobs]
         except Exception as error:
-            lost = Unavailable(str(error))
-            return [(False, lost)] * len(jobs)
+            mine = len(jobs) == 1 and not isinstance(error, NOT_THERE)
+            return [(False, error if mine else Unavailable(str(error)))] * len(jobs)
 
 
 def _attempt(conn: Connection, work: Work[Any]) -> tuple[bool, Any]:
     try:
         with conn.begin_nested():
             return True, work(conn)
-    except OperationalError:
+    except NOT_THERE:
         raise
     except Exception as error:
         return False, error

@@ -1,12 +1,10 @@
 """The tables. Times are milliseconds since the epoch (UTC); secrets are there as hashes only."""
 
-from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import (
     BigInteger,
     Column,
-    Connection,
     ForeignKey,
     Index,
     Integer,
@@ -17,8 +15,6 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import CursorResult
 
 metadata: Final = MetaData()
 Ms = BigInteger
@@ -173,24 +169,3 @@ provision_audit: Final = Table(
     Column("reason", String(128), nullable=False),
     Index("ix_provision_audit_created_at", "created_at"),
 )
-
-
-@cache
-def _insert(dialect: str, table: Table) -> Any:
-    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
-    return insert(table).on_conflict_do_nothing()
-
-
-def insert_new(conn: Connection, table: Table, values: dict[str, Any]) -> bool:
-    """Insert a row; False when a row with the same key is there already, which is left as it is."""
-    result: CursorResult[Any] = conn.execute(_insert(conn.dialect.name, table), values)
-    return result.rowcount == 1
-
-
-def rows(conn: Connection, statement: Any) -> list[dict[str, Any]]:
-    return [dict(row) for row in conn.execute(statement).mappings()]
-
-
-def one(conn: Connection, statement: Any) -> dict[str, Any] | None:
-    row = conn.execute(statement).mappings().first()
-    return dict(row) if row is not None else None

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, delete, select, update
 from hub.errors import not_found
 from hub.ids import digest, last4, now_ms, same
 from hub.store.database import Work
-from hub.store.tables import credentials, devices, insert_new, one, provision_audit, provision_keys, rows
+from hub.store.statements import insert_new, one, rows
+from hub.store.tables import credentials, devices, provision_audit, provision_keys
 from hub.thingsboard.request import Wanted
 
 k = provision_keys.c

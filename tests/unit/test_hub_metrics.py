@@ -1,5 +1,6 @@
 """The metrics have exactly the names, labels and text that dashboards and alerts were written for."""
 
+from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from hub.metrics import Bounded, Metrics, status_class
@@ -25,6 +26,7 @@ GOLDEN = {
     "runner_duration_seconds": ("device_site", "protocol", "status"),
     "runner_bytes_processed": ("device_site", "protocol", "status"),
     "runs_created": ("device_site", "protocol"),
+    "runs_by_device": ("device_id",),
     "run_chunks": ("device_site", "protocol"),
     "run_chunk_bytes": ("device_site", "protocol"),
     "run_bytes": ("device_site", "protocol"),
@@ -68,6 +70,29 @@ def test_recorded_events_give_this_text() -> None:
     assert text.startswith(RECORDED)
     assert "requests_created" not in text
     assert len(list(text_string_to_metric_families(text))) == len(GOLDEN)
+
+
+def counted(metrics: Metrics, n: int) -> None:
+    """Something in every kind of family: with labels and without, functions, odd label values, odd numbers."""
+    for site in range(n):
+        tags = (metrics.site(f'site "{site}" \\ \n'), "mqtt", "ok")
+        metrics.runner_duration.labels(*tags).observe(0.1 * n)
+        metrics.runner_bytes.labels(*tags).set(12345678901 * n)
+    metrics.http("/v1/heartbeat", "POST", 200, 1e9)
+    metrics.loop_lag.observe(float("inf"))
+    metrics.mqtt_connected.set(float("nan"))
+    metrics.heartbeats.inc(1e22)
+
+
+def test_the_text_is_the_librarys_to_the_byte_whatever_changed_since_the_last_one() -> None:
+    metrics = Metrics()
+    asked = [0]
+    metrics.watch("asked", "asked at each scrape", lambda: asked[0])
+    for n in (0, 1, 1, 3, 30):
+        counted(metrics, n)
+        asked[0] += n
+        assert metrics.exposition() == generate_latest(metrics.registry)
+        assert metrics.exposition() == generate_latest(metrics.registry), "nothing changed"
 
 
 def test_a_label_has_a_bounded_set_of_values() -> None:

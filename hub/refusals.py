@@ -1,0 +1,57 @@
+"""What goes wrong as an answer: always `{"code", "detail"}`, a stable word for programs and a sentence for people."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from hub.context import record
+from hub.errors import Refused
+from hub.store import Overloaded, Unavailable
+
+log = structlog.get_logger()
+FAIL_EVENTS: Final = {"/v1/register": "register.fail", "/v1/apk/download-latest": "apk.download.fail"}
+Answer = Callable[[Request, Any], Awaitable[JSONResponse]]
+
+
+async def _refused(_: Request, error: Refused) -> JSONResponse:
+    return JSONResponse({"code": error.code, "detail": error.detail}, error.status, headers=error.headers)
+
+
+async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    fields = [{"field": ".".join(str(p) for p in item["loc"]), "problem": item["msg"]} for item in error.errors()[:20]]
+    event = FAIL_EVENTS.get(request.url.path)
+    if event:
+        record(event, "warning", result="invalid request", reason="; ".join(f["field"] for f in fields))
+    return JSONResponse({"code": "invalid", "detail": "The request has mistakes.", "fields": fields}, 422)
+
+
+async def _http(_: Request, error: HTTPException) -> JSONResponse:
+    return JSONResponse({"code": "http", "detail": str(error.detail)}, error.status_code, headers=error.headers)
+
+
+async def _busy(_: Request, error: Exception) -> JSONResponse:
+    log.error("database.unavailable", reason=str(error)[:500])
+    detail = "The database is not there or too busy; try again."
+    return JSONResponse({"code": "unavailable", "detail": detail}, 503, headers={"Retry-After": "2"})
+
+
+ANSWERS: Final[Mapping[type[Exception], Answer]] = {
+    Refused: _refused,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+    Overloaded: _busy,
+    Unavailable: _busy,
+}
+
+
+async def answer(request: Request, error: Exception) -> JSONResponse:
+    """The answer to an error. Raises the error again when it is none of those that are expected."""
+    for kind in type(error).__mro__:
+        if kind in ANSWERS:
+            return await ANSWERS[kind](request, error)
+    raise error
