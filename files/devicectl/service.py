@@ -19,6 +19,7 @@ PROPERTIES: Final = (
 )  # fmt: skip
 STEADY_SECONDS: Final = 2
 UP_SECONDS: Final = 30
+MOST_RESTARTS: Final = 2
 PROVISIONED_SECONDS: Final = 150
 """More than the agent's own limits add up to, retries included."""
 
@@ -68,7 +69,9 @@ def restart(paths: Paths, version: str, *, provisioning: bool) -> None:
 def _until(done: Callable[[], bool], seconds: float, what: str) -> None:
     end = time.monotonic() + seconds
     while not done():
-        if time.monotonic() > end or state().get("ActiveState") == "failed":
+        unit = state()
+        ends_again = unit.get("ActiveState") == "failed" or int(unit.get("NRestarts") or 0) >= MOST_RESTARTS
+        if time.monotonic() > end or ends_again:
             raise HostError(f"the agent {what}: {last_words()}")
         time.sleep(0.2)
 
@@ -90,12 +93,13 @@ def _attempts(paths: Paths) -> set[str]:
 
 def last_words() -> str:
     """What the agent said last of a failure, in one line."""
-    lines = run(["journalctl", "--unit", UNIT, "--output=cat", "--lines=20", "--no-pager"]).out.splitlines()
-    for line in reversed(lines):
+    own = f"_SYSTEMD_UNIT={UNIT}"
+    for line in reversed(run(["journalctl", own, "--output=cat", "--lines=20", "--no-pager"]).out.splitlines()):
         try:
             told = json.loads(line)
         except ValueError:
-            continue
-        if isinstance(told, dict) and (said := told.get("error") or told.get("message")):
+            return line.strip()
+        if isinstance(told, dict) and told.get("level") in ("warning", "error"):
+            said = told.get("error") or told.get("message") or told.get("event")
             return "; ".join(str(part) for part in (said, told.get("advice")) if part)
-    return lines[-1] if lines else "it says nothing; see journalctl -u studio-agent"
+    return "it says nothing; see journalctl -u studio-agent"

@@ -1,0 +1,207 @@
+"""The agent on a camera: installed, provisioned, updated, revoked and removed from the studio's host, over SSH."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+from agent_support import CAMERA, CONFIG, DATA, LINE, Site, furnish, until
+from deploy_support import StudioHost
+
+from lab.host import LabHost
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def site(studio: StudioHost) -> Iterator[Site]:
+    camera = LabHost("test-agent-camera")
+    try:
+        yield furnish(studio, camera.up(fresh=True))
+    finally:
+        camera.down()
+
+
+@pytest.fixture
+def installed(site: Site) -> Site:
+    """The agent is there and works; nothing happens when an earlier test left it so."""
+    site.command("deploy", "lab")
+    return site
+
+
+def test_a_bare_camera_becomes_one_that_delivers_its_temperatures(site: Site) -> None:
+    assert site.facts()["version"] is None
+    done = site.command("deploy", "lab")
+    assert "the device is provisioned" in site.table(done)
+    until(lambda: site.readings(30) >= 3, 30, "readings in VictoriaMetrics")
+    checks = json.loads(site.command("verify", "lab", "--json").stdout)[CAMERA]
+    assert len(checks) >= 8
+    assert [check for check in checks if not check["ok"]] == []
+    device = next(d for d in site.hub("/admin/devices") if d["device_id"] == CAMERA)
+    assert (device["kind"], device["revoked_at"]) == ("camera", None)
+    assert site.keys_in_use() == []
+
+
+def test_what_is_on_the_camera_is_the_agents_own_and_nothing_more(installed: Site) -> None:
+    machine = installed.machine()
+    agent = machine.service("studio-agent")
+    assert agent.is_running
+    assert agent.is_enabled
+    assert agent.systemd_properties["WatchdogUSec"] == "2min"
+    assert machine.file(DATA).mode == 0o700
+    config = machine.file(CONFIG)
+    assert (config.mode, config.user) == (0o600, "studio-agent")
+    assert not machine.file(f"{DATA}/provision.json").exists
+    assert not machine.file(f"{DATA}/provision.txt").exists
+    assert machine.file(f"{DATA}/provision.txt.processed").exists
+    process = machine.process.get(pid=installed.pid())
+    assert process.user == "studio-agent"
+    assert machine.file("/opt/studio-agent").user == "root"
+    assert machine.run("find /opt/studio-agent ! -user root -o -perm /022 ! -type l").stdout == ""
+    assert f"pid={installed.pid()}," in machine.run("ss -Htnp").stdout
+    assert f"pid={installed.pid()}," not in machine.run("ss -Htulnp").stdout
+
+
+def test_its_secret_is_in_one_file_alone(installed: Site) -> None:
+    password = json.loads(installed.camera.read(CONFIG))["mqtt"]["password"]
+    assert len(password) >= 32
+    found = installed.camera.exec(["grep", "-rlF", "--", password, "/etc", "/opt", "/var", "/run", "/tmp"], check=False)
+    assert set(found.stdout.split()) <= {CONFIG}
+    journal = installed.camera.exec("journalctl --no-pager -o json").stdout
+    assert password not in journal
+    assert password not in installed.studio.host.exec("journalctl --no-pager -o json").stdout
+
+
+def test_a_second_deploy_asks_and_changes_nothing(installed: Site) -> None:
+    before = (installed.pid(), installed.camera.exec(f"find /opt/studio-agent {DATA} -newermt '-1 second'").stdout)
+    files = installed.camera.exec(f"find /opt/studio-agent {CONFIG} /etc/systemd/system -printf '%p %C@\\n'").stdout
+    began = time.monotonic()
+    done = installed.command("deploy", "lab")
+    assert time.monotonic() - began < 30
+    assert "as it was" in done.stdout
+    assert "No changes" in done.stderr
+    after = installed.camera.exec(f"find /opt/studio-agent {CONFIG} /etc/systemd/system -printf '%p %C@\\n'").stdout
+    assert (installed.pid(), files) == (before[0], after)
+
+
+def test_a_killed_agent_and_a_rebooted_camera_come_back_by_themselves(installed: Site) -> None:
+    old = installed.pid()
+    installed.camera.exec(["kill", "-9", str(old)])
+    until(lambda: installed.pid() not in (0, old), 30, "the agent is started again")
+    installed.camera.reboot()
+    until(lambda: installed.readings(10) >= 3, 60, "readings after a reboot")
+    assert installed.command("verify", "lab", check=False).returncode == 0
+
+
+def test_an_update_restarts_the_agent_once_and_keeps_what_people_wrote(installed: Site) -> None:
+    before, version = installed.camera.read(CONFIG), installed.facts()["version"]
+    values = {**json.loads(before), "note": "by hand"}
+    installed.camera.exec(f"cp -p {CONFIG} /root/kept && cat > {CONFIG}", stdin=json.dumps(values))
+    with installed.edited("agent/__init__.py", "VERSION = ", "# An update.\nVERSION = "):
+        done = installed.command("deploy", "lab")
+        now = installed.facts()["version"]
+        assert now != version
+        assert f"version {now} runs" in installed.table(done)
+        assert json.loads(installed.camera.read(CONFIG)) == values
+        versions = installed.camera.exec("ls /opt/studio-agent/versions").stdout.split()
+        assert versions == [now]
+        assert installed.keys_in_use() == []
+    installed.command("deploy", "lab")
+    assert installed.facts()["version"] == version
+
+
+def test_a_version_that_does_not_come_up_is_taken_back(installed: Site) -> None:
+    version = installed.facts()["version"]
+    with installed.edited("agent/run.py", 'notify("READY=1")', 'raise AgentError("planted", "none")'):
+        done = installed.command("deploy", "lab", check=False)
+    assert done.returncode == 1
+    assert "planted" in installed.table(done)
+    assert f"version {version}, which was there before, runs again" in installed.table(done)
+    assert installed.facts()["version"] == version
+    until(lambda: installed.readings(5) >= 2, 30, "readings of the version before")
+
+
+def test_what_was_changed_on_the_camera_is_put_right(installed: Site) -> None:
+    installed.camera.exec("echo '# by hand' >> /opt/studio-agent/current/lib/agent/run.py")
+    installed.camera.exec("sed -i 's/^WatchdogSec=.*//' /etc/systemd/system/studio-agent.service")
+    verified = installed.command("verify", "lab", check=False)
+    assert verified.returncode == 1
+    assert "agent/run.py" in verified.stdout
+    assert "changed on the device" in installed.table(installed.command("deploy", "lab"))
+    assert installed.command("verify", "lab").returncode == 0
+
+
+@pytest.mark.parametrize("after", [0.2, 0.6, 1.2, 2.5])
+def test_a_deploy_killed_anywhere_is_finished_by_the_next(site: Site, after: float) -> None:
+    site.command("remove", "lab")
+    with contextlib.suppress(AssertionError):
+        _killed(site, after)
+    site.command("deploy", "lab")
+    assert site.command("verify", "lab", check=False).returncode == 0
+    assert site.keys_in_use() == []
+    assert site.camera.exec("ls -A /opt/studio-agent/versions").stdout.split() == [site.facts()["version"]]
+
+
+def _killed(site: Site, after: float) -> None:
+    """A deploy, of which everything on both hosts is killed some time after it reached the camera."""
+    watch = "until pgrep -f devicectl.cli >/dev/null; do sleep 0.02; done"
+    kill = f"{watch}; sleep {after}; pkill -9 -f 'devicectl.cli|sshd-session: artist'"
+    site.camera.exec(["systemd-run", "--quiet", "--collect", "timeout", "60", "bash", "-c", kill])
+    site.command("deploy", "lab", check=False)
+
+
+def test_a_revoked_camera_is_cut_off_and_comes_back_when_it_is_asked_for(installed: Site) -> None:
+    until(lambda: installed.readings(5) >= 2, 30, "readings")
+    installed.hub(f"/admin/devices/{CAMERA}", "DELETE")
+    time.sleep(5)
+    installed.camera.exec("systemctl restart studio-agent")
+    log = "journalctl -u studio-agent -o cat -n 3"
+    until(lambda: "refused the login" in installed.camera.exec(log).stdout, 30, "the broker refuses it")
+    until(lambda: installed.readings(5) == 0, 15, "nothing arrives any more")
+    assert installed.command("deploy", "lab", CAMERA, "--again").returncode == 0
+    until(lambda: installed.readings(5) >= 2, 30, "readings with the new account")
+
+
+def test_every_camera_is_tried_and_what_is_wrong_is_told_of_each(installed: Site) -> None:
+    camera = installed.camera
+    camera.exec("useradd --create-home guest && cp -r ~artist/.ssh /home/guest/ && chown -R guest /home/guest/.ssh")
+    address = camera.address
+    more = f"  - {{id: nobody, host: 10.77.0.250}}\n  - {{id: powerless, host: {address}, user: guest}}\n"
+    with installed.edited("inventories/lab.yaml", LINE, f"{more}{LINE}"):
+        done = installed.command("deploy", "lab", check=False)
+        told = json.loads(installed.command("status", "lab", "--json", check=False).stdout)
+    assert done.returncode == 1
+    lines = {line.split()[0]: " ".join(line.split()) for line in done.stdout.splitlines() if line.strip()}
+    assert "ok" in lines[CAMERA]
+    assert "failed" in lines["nobody"]
+    assert "cannot be reached over SSH" in lines["nobody"]
+    assert "guest may not use sudo without a password" in installed.table(done)
+    assert [(line["camera"], line["ok"]) for line in told] == [("nobody", False), ("powerless", False), (CAMERA, True)]
+    camera.exec("mv /usr/bin/python3 /usr/bin/python3.away")
+    try:
+        done = installed.command("deploy", "lab", CAMERA, check=False)
+    finally:
+        camera.exec("mv /usr/bin/python3.away /usr/bin/python3")
+    assert done.returncode == 1
+    assert "there is no /usr/bin/python3: sudo apt-get install python3" in installed.table(done)
+
+
+def test_a_wrong_name_is_refused_before_anything_happens(site: Site) -> None:
+    done = site.command("deploy", "lab", "no-such-eye", check=False)
+    assert done.returncode == 2
+    assert "lab has no camera 'no-such-eye'; it has: annealer-eye" in done.stderr
+
+
+def test_removal_keeps_the_data_when_asked_and_else_leaves_nothing(installed: Site) -> None:
+    login = json.loads(installed.camera.read(CONFIG))["mqtt"]
+    installed.command("remove", "lab", "--keep-data")
+    assert json.loads(installed.camera.read(CONFIG))["mqtt"] == login
+    assert installed.camera.exec("systemctl cat studio-agent", check=False).returncode != 0
+    installed.command("remove", "lab")
+    left = "find / -xdev -name '*studio-agent*' -not -path '/proc/*' -not -path '/sys/*'; getent passwd studio-agent"
+    assert installed.camera.exec(left, check=False).stdout == ""
+    device = next(d for d in installed.hub("/admin/devices") if d["device_id"] == CAMERA)
+    assert device["revoked_at"] is not None
+    assert installed.command("remove", "lab").returncode == 0
+    assert installed.facts()["version"] is None
