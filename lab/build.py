@@ -11,7 +11,7 @@ from lab.cache import prune, prune_unfinished
 from lab.catalogue import IMAGES
 from lab.hivemq import build_file_rbac
 from lab.images import build_images, debian_layer
-from lab.python_env import build_venv
+from lab.python_env import build_venv, build_wheels
 from lab.run import locked
 
 
@@ -52,6 +52,7 @@ def _build_all() -> None:
     in_use = [Path(path) for path in layers_in_use()]
     prune("base", [parts.base, *in_use])
     prune("venv", [parts.venv, *in_use])
+    prune("wheels", [build_wheels(parts.base)])
     prune_unfinished()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.run import LabError, write_atomically
 
 RECORDER = 9911
-GUEST_PORTS = (22, 1883, 8080, 8428, 8686, 8880, 8883, 9093, 9100, 9598, RECORDER, 12345)
+GUEST_PORTS = (22, 1883, 8080, 8428, 8443, 8686, 8880, 8883, 8884, 9093, 9100, 9598, RECORDER, 12345)
 FIRST = 20000
 BLOCK = 20
 HOSTS = range(1, 251)

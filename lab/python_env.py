@@ -32,7 +32,7 @@ rm /out/requirements.lock
 """
 WHEELS = """
 python3 -m venv /opt/venv
-/opt/venv/bin/pip download --quiet --no-deps --only-binary :all: --require-hashes --dest /out/wheels -r /out/requirements.lock
+/opt/venv/bin/pip download -q --no-deps --only-binary :all: --require-hashes -d /out/wheels -r /out/requirements.lock
 rm /out/requirements.lock
 """
 

@@ -7,6 +7,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 INVENTORIES: Final = ROOT / "inventories"
 TEMPLATES: Final = ROOT / "templates"
 FILES: Final = ROOT / "files"
+HUB: Final = ROOT / "hub"
 PYINFRA: Final = ROOT / "pyinfra"
 
 HOST_ROOT: Final = PurePosixPath("/var/lib/sensor-pipeline")

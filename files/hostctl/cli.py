@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from hostctl.errors import BAD_INPUT, HostError
 from hostctl.paths import Paths
 
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input or a refused configuration, 75 another hostctl is at work"
+
+RETRY_SECONDS = 5
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     check = command("check", "for monit: does data come through?")
     check.add_argument("what", choices=["canary", "furnace"])
     check.add_argument("id", nargs="?")
+    command("accounts", "for systemd: give the broker the accounts of devices that the hub provisioned")
     secrets = command("secrets", "list, show, rotate (made here) or set (yours, from standard input) secrets")
     secrets.add_argument("action", choices=["list", "show", "rotate", "set"])
     secrets.add_argument("name", nargs="?")
@@ -92,6 +96,18 @@ def _secrets(paths: Paths, options: Any) -> None:
         rotate.change(paths, options.name, value, _say)
 
 
+def _accounts(paths: Paths, options: Any) -> None:
+    from hostctl import broker, manifest
+    from hostctl.run import need_account
+
+    try:
+        print(broker.take_additions(paths, need_account(manifest.current(paths).user)))
+    except HostError:
+        # systemd begins again at once while the file is there.
+        time.sleep(RETRY_SECONDS)
+        raise
+
+
 def _record(paths: Paths, options: Any) -> None:
     from hostctl import inputs
 
@@ -136,6 +152,7 @@ COMMANDS: dict[str, Callable[[Paths, Any], None]] = {
     "rollback": _rollback,
     "check": _check,
     "secrets": _secrets,
+    "accounts": _accounts,
     "record-inputs": _record,
     "probe": _probe,
     "preflight": _preflight,

@@ -31,6 +31,17 @@ def hivemq(users: list[dict[str, Any]], roles: list[dict[str, Any]]) -> bytes:
     return content + b"\n"
 
 
+def mosquitto_acl(users: list[dict[str, Any]], roles: list[dict[str, Any]]) -> bytes:
+    """Lines of Mosquitto's access list: what each of these users may do by its roles."""
+    permissions = {role["id"]: role["permissions"] for role in roles}
+    words = {"PUBLISH": "write", "SUBSCRIBE": "read"}
+    lines = []
+    for user in users:
+        lines.append(f"\nuser {user['name']}\n")
+        lines += [f"topic {words[p['activity']]} {p['topic']}\n" for role in user["roles"] for p in permissions[role]]
+    return "".join(lines).encode()
+
+
 def mosquitto(users: list[dict[str, Any]]) -> bytes:
     """Mosquitto's password file: `$7$iterations$salt$key`, PBKDF2-HMAC-SHA512 with 64 bytes."""
     lines = []

@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from hostctl import store
+from hostctl import folders, store, units
 from hostctl.manifest import Manifest
 from hostctl.paths import Paths
 from hostctl.run import Account
 
-FIREWALL_UNIT = "sensor-pipeline-firewall.service"
 MANAGER = """# The systemd of the account that runs the containers. Killed (by the kernel when memory runs out,
 # say), it takes all containers with it and nobody would start it again; and podman would look for them
 # for ever, unless it is made to believe in a reboot.
@@ -18,29 +17,6 @@ StartLimitIntervalSec=0
 ExecStartPre=-/usr/bin/rm -f /run/user/%i/libpod/tmp/alive /run/user/%i/libpod/tmp/pause.pid
 Restart=on-failure
 RestartSec=1
-"""
-
-
-def firewall_unit(paths: Paths, rules: str) -> str:
-    """The unit that loads the firewall's rules at boot, before the network is up."""
-    current = paths.current
-    return f"""[Unit]
-Description=Firewall rules of the sensor pipeline
-DefaultDependencies=no
-After=local-fs.target
-Before=network-pre.target shutdown.target
-Wants=network-pre.target
-Conflicts=shutdown.target
-
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f {current}/{rules}
-ExecStartPost={current}/bin/hostctl record-inputs firewall
-ExecStop=-/usr/sbin/nft delete table inet sensor_pipeline
-
-[Install]
-WantedBy=multi-user.target
 """
 
 
@@ -64,14 +40,12 @@ def _ours(paths: Paths) -> list[Path]:
 
 
 def wrong(paths: Paths, manifest: Manifest, who: Account | None) -> list[str]:
-    """Links and files that are missing, lead elsewhere, or should not be there."""
+    """Links, units and folders that are missing, lead elsewhere, or should not be there."""
     wanted = wanted_links(paths, manifest, who)
     bad = [str(p) for p, target in wanted.items() if not (p.is_symlink() and str(p.readlink()) == target)]
     bad += [str(p) for p in _ours(paths) if p not in wanted]
-    unit = paths.units / FIREWALL_UNIT
-    text = unit.read_text() if unit.is_file() else None
-    if text != (firewall_unit(paths, manifest.firewall) if manifest.firewall else None):
-        bad.append(str(unit))
+    bad += units.wrong(paths, manifest)
+    bad += folders.wrong(paths, manifest, who)
     if who:
         drop_in = manager_drop_in(paths, who)
         if not drop_in.is_file() or drop_in.read_text() != MANAGER:
@@ -90,5 +64,6 @@ def place(paths: Paths, manifest: Manifest, who: Account) -> None:
     for path, target in wanted.items():
         store.link(path, target)
     store.write(manager_drop_in(paths, who), MANAGER.encode())
-    if manifest.firewall:
-        store.write(paths.units / FIREWALL_UNIT, firewall_unit(paths, manifest.firewall).encode())
+    for name, text in units.wanted(paths, manifest).items():
+        store.write(paths.units / name, text.encode())
+    folders.place(paths, manifest, who)

@@ -46,6 +46,13 @@ def locked(paths: Paths, what: str, *, wait: bool = True) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def accounts(paths: Paths) -> Iterator[None]:
+    """Hold what writing the broker's accounts needs, within `locked` or without it."""
+    with _held(paths.broker_lock, "writing the broker's accounts", wait=True):
+        yield
+
+
+@contextlib.contextmanager
 def _held(path: Path, what: str, *, wait: bool, kind: int = fcntl.LOCK_EX) -> Iterator[None]:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a+") as file:

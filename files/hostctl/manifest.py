@@ -112,6 +112,10 @@ class Manifest:
         raise HostError(f"{self.studio} has no component {name!r}; it has: {names}", BAD_INPUT)
 
     @property
+    def has_hub(self) -> bool:
+        return any(c.name == "hub" for c in self.components)
+
+    @property
     def secrets(self) -> list[dict[str, Any]]:
         return list(self.facts["secrets"])
 

@@ -62,12 +62,31 @@ class Paths(NamedTuple):
         return self.state / "validated"
 
     @property
+    def spool(self) -> Path:
+        """Where the hub leaves the broker accounts of devices that it provisions; the folder is the hub's."""
+        return self.state / "hub" / "accounts"
+
+    @property
+    def additions(self) -> Path:
+        """What was taken over from there; root's."""
+        return self.state / "broker-users.d"
+
+    @property
+    def additions_status(self) -> Path:
+        return self.state / "broker-additions.json"
+
+    @property
     def run(self) -> Path:
         return self.root / "run/sensor-pipeline"
 
     @property
     def lock(self) -> Path:
         return self.root / "run/sensor-pipeline.lock"
+
+    @property
+    def broker_lock(self) -> Path:
+        """Held while the broker's account files are written: new devices do not wait for a deploy."""
+        return self.root / "run/sensor-pipeline-broker.lock"
 
     @property
     def units(self) -> Path:

@@ -135,3 +135,23 @@ def load_image(archive: Path, reference: str, who: Account) -> None:
 
 def pull_image(reference: str, who: Account) -> None:
     must_call(["pull", "--quiet", reference], f"could not pull {reference}", who)
+
+
+def build_image(context: Path, reference: str, base: str, who: Account) -> None:
+    """Build an image from the Containerfile of a folder."""
+    words = ["build", "--quiet", "--pull=never", "--network=host", f"--build-arg=BASE={base}", f"--tag={reference}"]
+    must_call([*words, str(context)], f"could not build {reference}", who)
+
+
+def images(repositories: Iterable[str], who: Account) -> list[str]:
+    """The account's images of some repositories, with their tags."""
+    found: list[str] = []
+    for repository in sorted(repositories):
+        words = ["images", "--format", "{{.Repository}}:{{.Tag}}", "--filter", f"reference={repository}"]
+        found += must_call(words, "could not list the images", who).out.split()
+    return found
+
+
+def remove_image(reference: str, who: Account) -> None:
+    """Remove an image's name, and what only it needs; one that a container still runs from stays."""
+    call(["rmi", reference], who)

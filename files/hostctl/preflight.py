@@ -3,6 +3,7 @@
 import re
 from typing import Any, Final
 
+from hostctl.images import archive_name
 from hostctl.manifest import Manifest
 
 DEBIAN: Final = 13
@@ -17,10 +18,16 @@ TESTING: Final = ("forky", "duke", "sid")
 def problems(wanted: Manifest, state: dict[str, Any]) -> list[str]:
     """Sentences that say what is wrong and what to do; empty when the host is fit."""
     found = [*_machine(state), *_account(state), *_ports(wanted, state), *_secrets(wanted, state)]
+    found += [
+        f"{path} is needed for the hub, but something else is in it: name another folder, or empty it"
+        for path in state["foreign_folders"]
+    ]
     missing = [n for n, there in state["archives"].items() if not there and not state["images"].get(n)]
     if missing:
         folder = wanted.facts.get("image_archive")
-        found.append(f"image archives are missing in {folder}: {', '.join(f'{n}.tar' for n in missing)}")
+        found.append(
+            f"image archives are missing in {folder}: {', '.join(archive_name(wanted.component(n)) for n in missing)}"
+        )
     return found
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from hostctl import (
     broker,
     extension,
+    folders,
     generation,
     images,
     inputs,
@@ -50,6 +51,7 @@ def probe(wanted: Manifest, paths: Paths, given: dict[str, str] | None = None) -
         "host_secrets": inputs.secret_hashes(paths, wanted.host_secrets),
         "extension": extension.installed(paths),
         "archives": images.archives(wanted),
+        "foreign_folders": folders.foreign(paths, wanted, who),
     }
     answers = {name: finish(process) for name, process in asked.items()}
     text = {name: answer.out for name, answer in answers.items()}

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from hostctl import manifest, services, store, switch
+from hostctl import additions, manifest, services, store, switch
 from hostctl.paths import Paths
 from hostctl.plan import plan
 from hostctl.probe import probe
@@ -56,6 +56,7 @@ def status(paths: Paths) -> dict[str, Any]:
         "components": components,
         "secrets": secrets(wanted, state),
         "certificate_ends": state["tls"]["not_after"],
+        "provisioned": additions.status(paths) if wanted.has_hub else None,
         "out_of_date": todo.steps,
         "problems": todo.problems,
         "warnings": todo.warnings,
@@ -100,5 +101,7 @@ def lines(told: dict[str, Any]) -> list[str]:
         f" {(c['memory_bytes'] or 0) / 2**20:6.0f} MB{_stand_in(c)}"
         for c in told["components"]
     ]
+    provisioned = told["provisioned"] or {"refused": None}
+    refused = [f"  accounts that the hub added are refused: {provisioned['refused']}"] if provisioned["refused"] else []
     todo = [f"  out of date: {step}: {reason}" for step, reasons in told["out_of_date"].items() for reason in reasons]
-    return [head, *rows, *todo, *(f"  warning: {w}" for w in told["warnings"])]
+    return [head, *rows, *refused, *todo, *(f"  warning: {w}" for w in told["warnings"])]

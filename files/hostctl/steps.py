@@ -48,7 +48,7 @@ def _image(paths: Paths, wanted: Manifest, arguments: list[str], say: Say) -> No
     from hostctl import images
 
     for name in arguments:
-        if images.get(wanted, name, need_account(wanted.user)):
+        if images.get(paths, wanted, name, need_account(wanted.user)):
             say(f"got {wanted.component(name).image}")
 
 
@@ -100,9 +100,9 @@ def _restart(paths: Paths, wanted: Manifest, arguments: list[str], say: Say) -> 
 
 
 def _prune(paths: Paths, wanted: Manifest, arguments: list[str], say: Say) -> None:
-    from hostctl import generation
+    from hostctl import generation, images
 
-    for name in generation.prune(paths):
+    for name in [*generation.prune(paths), *images.prune(paths, wanted, need_account(wanted.user))]:
         say(f"removed {name}")
 
 

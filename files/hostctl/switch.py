@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from hostctl import inputs, links, manifest, probe, services, store
+from hostctl import inputs, links, manifest, probe, services, store, units
 from hostctl.errors import HostError
 from hostctl.manifest import Component, Manifest
 from hostctl.paths import Paths
@@ -36,6 +36,7 @@ def switch(paths: Paths, name: str, *, back: bool = False) -> None:
     services.reload(who)
     services.reload(None)
     firewall(paths, wanted)
+    accounts(paths, wanted)
     hosted = [c.unit for c in wanted.host_services]
     if hosted:
         run(["systemctl", "enable", "--quiet", "--", *hosted])
@@ -65,18 +66,29 @@ def _stop(gone: list[Component], who: Account) -> None:
 
 def firewall(paths: Paths, wanted: Manifest) -> None:
     """Load this generation's rules now and at every boot; a generation without rules has none loaded."""
-    unit = paths.units / links.FIREWALL_UNIT
+    unit = paths.units / units.FIREWALL
     if wanted.firewall:
-        must(["systemctl", "enable", "--quiet", links.FIREWALL_UNIT], "could not enable the firewall")
+        must(["systemctl", "enable", "--quiet", units.FIREWALL], "could not enable the firewall")
         if probe.firewall(paths) != inputs.expected_firewall(wanted):
             # Not stop and start: the old rules hold until the new ones replace them in one transaction.
             must(["nft", "-f", str(paths.current / wanted.firewall)], "could not load the firewall's rules")
             inputs.record(paths, inputs.FIREWALL)
     elif unit.exists():
-        run(["systemctl", "disable", "--quiet", "--now", links.FIREWALL_UNIT])
+        run(["systemctl", "disable", "--quiet", "--now", units.FIREWALL])
         run(["nft", "delete", "table", "inet", "sensor_pipeline"])
         store.remove(unit)
         store.remove(paths.inputs(inputs.FIREWALL))
+
+
+def accounts(paths: Paths, wanted: Manifest) -> None:
+    """Watch for accounts that the hub adds; a generation without hub has nobody watch."""
+    if wanted.has_hub:
+        doing = "could not watch for the hub's accounts"
+        must(["systemctl", "enable", "--quiet", "--now", units.ACCOUNTS_PATH], doing, timeout=60)
+    elif (paths.units / units.ACCOUNTS_PATH).exists():
+        run(["systemctl", "disable", "--quiet", "--now", units.ACCOUNTS_PATH])
+        for name in (units.ACCOUNTS_PATH, units.ACCOUNTS):
+            store.remove(paths.units / name)
 
 
 def _remember(paths: Paths, name: str) -> None:

@@ -50,6 +50,11 @@ def id_ranges(account: str, uid: int | None, file: Path) -> dict[str, list[list[
     return ranges
 
 
+def inside_uid(who: Account, uid: int) -> int:
+    """The user id on the host that is a user of a rootless container of the account."""
+    return who.uid if uid == 0 else id_ranges(who.name, who.uid, Path("/etc/subuid"))["own"][0][0] + uid - 1
+
+
 def account_facts(name: str, found: Account | None) -> dict[str, Any]:
     uid = found.uid if found else None
     return {

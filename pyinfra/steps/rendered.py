@@ -18,7 +18,7 @@ from studio.paths import INVENTORIES, ROOT
 if TYPE_CHECKING:
     from studio.model import Studio
 
-SOURCES = ("studio", "templates", "files", "alerts", "dashboards", "pyinfra/steps")
+SOURCES = ("studio", "templates", "files", "hub", "alerts", "dashboards", "pyinfra/steps")
 KEPT = 8
 
 

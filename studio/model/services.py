@@ -19,6 +19,7 @@ DEFAULT_IMAGES: Final[dict[str, str]] = {
     "vector": "docker.io/timberio/vector:0.57.0-alpine",
     "vmalert": "docker.io/victoriametrics/vmalert:v1.150.0",
     "alertmanager": "quay.io/prometheus/alertmanager:v0.34.0",
+    "python": "docker.io/library/python:3.13.9-slim-trixie",
 }
 
 
@@ -54,7 +55,7 @@ class Host(Part):
 
 
 class Ports(Part):
-    """TCP ports; all but mqtt_tls listen on the loopback address alone."""
+    """TCP ports; all but mqtt_tls, hub_tls and hub_provisioning listen on the loopback address alone."""
 
     mqtt: OwnPort = 1883
     mqtt_tls: OwnPort = 8883
@@ -65,6 +66,9 @@ class Ports(Part):
     alertmanager: OwnPort = 9093
     node_exporter: OwnPort = 9100
     alloy: OwnPort = 12345
+    hub: OwnPort = 8080
+    hub_tls: OwnPort = 8443
+    hub_provisioning: OwnPort = 8884
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -98,6 +102,9 @@ class Images(Part):
     vector: Image = DEFAULT_IMAGES["vector"]
     vmalert: Image = DEFAULT_IMAGES["vmalert"]
     alertmanager: Image = DEFAULT_IMAGES["alertmanager"]
+    python: Annotated[Image, Field(description="has python3 and pip; the hub's image is built on it")] = DEFAULT_IMAGES[
+        "python"
+    ]
 
 
 class Extension(Part):
@@ -135,6 +142,13 @@ class Alerts(Part):
         Receiver | None, Field(description="for support: container restarted, disk full, pipeline errors")
     ] = None
     heartbeat: Annotated[Receiver | None, Field(description="dead man's switch")] = None
+    runbooks: Annotated[
+        Url | None,
+        Field(
+            description="where docs/runbook is published; alerts lead there, else they name the file",
+            examples=["https://github.com/example/sensor-pipeline/blob/main/docs/runbook"],
+        ),
+    ] = None
 
 
 class GrafanaCloud(Part):

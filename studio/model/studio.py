@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from studio.model.base import Label, Network, Part, Slug
 from studio.model.equipment import Camera, Device, Furnace, Plant, Topics
 from studio.model.errors import FieldPath, refuse
+from studio.model.hub import Hub, findings
 from studio.model.services import (
     Alerts,
     Broker,
@@ -33,6 +34,7 @@ class Studio(Part):
         Network | None, Field(description="may reach the TLS listeners; nobody outside when left out")
     ] = None
     broker: Broker = "hivemq"
+    hub: Hub = Hub()
     furnaces: Annotated[tuple[Furnace, ...], Field(min_length=1, description="what is heated, one at least")]
     cameras: tuple[Camera, ...] = ()
     plants: tuple[Plant, ...] = ()
@@ -83,6 +85,11 @@ class Studio(Part):
         if self.broker == "hivemq" and self.network and ":" in self.network:
             what = f"HiveMQ listens on IPv4 alone, {self.network} is IPv6: give an IPv4 network, or broker: mosquitto"
             refuse([(("network",), what)])
+        return self
+
+    @model_validator(mode="after")
+    def _hub_fits(self) -> Self:
+        refuse(findings(self.hub, self.network, self.logs.provisioning_events))
         return self
 
     @model_validator(mode="after")

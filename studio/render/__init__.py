@@ -13,6 +13,7 @@ from studio.render import (
     grafana,
     hivemq,
     hostctl,
+    hub,
     loki,
     manifest,
     monit,
@@ -37,6 +38,7 @@ def components(studio: Studio) -> list[Component]:
         vector_component.render(studio),
         alertmanager.render(studio),
         vmalert.render(studio),
+        *([hub.render(studio)] if studio.hub.enabled else []),
     ]
     host = [node_exporter.render(studio)] if studio.device_metrics == "node_exporter" else []
     if alloy.is_needed(studio):

@@ -14,6 +14,11 @@ EXPIRY_SECONDS: Final = 7 * 24 * 3600
 """What is queued for a client that stays away, and its session, are kept this long."""
 
 
+HUB_SECRET: Final = "broker-hub"  # noqa: S105 - a secret's name
+REPORTS: Final = ("state", "run/+/chunk", "run/+/result")
+"""What a device publishes for the hub, below `<kind>/<id>/`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Permission:
     topic: str
@@ -33,16 +38,21 @@ def accounts(studio: Studio) -> list[Account]:
     """Every account of the studio: vector, hub, monit, and `device-<id>` of each device."""
     topics = {kind: str(pattern) for kind, pattern in studio.topics.model_dump().items()}
     everything = [Permission(topic.replace("{id}", "+"), "SUBSCRIBE") for topic in topics.values()]
-    hub = [Permission(topics["plant"].replace("{id}", "+"), "SUBSCRIBE")]
-    hub += [Permission(f"{kind}/+/cmd/#", "PUBLISH") for kind in ("furnace", "camera", "plant")]
     found = [
         Account("vector", "broker-vector", tuple(everything)),
-        Account("hub", "broker-hub", tuple(hub)),
+        *([_hub()] if studio.hub.enabled else []),
         Account("monit", "broker-monit", (Permission(topics["canary"], "PUBLISH"),)),
     ]
     for kind, device in studio.devices:
         kinds = ("furnace", "flame") if kind == "furnace" else (kind,)
-        own = [Permission(topics[k].replace("{id}", device.id), "PUBLISH") for k in kinds]
+        says = [*(topics[k].replace("{id}", device.id) for k in kinds), *(f"{kind}/{device.id}/{r}" for r in REPORTS)]
+        own = [Permission(topic, "PUBLISH") for topic in dict.fromkeys(says)]
         own.append(Permission(f"{kind}/{device.id}/cmd/#", "SUBSCRIBE"))
         found.append(Account(f"device-{device.id}", f"device-{device.id}", tuple(own)))
     return found
+
+
+def _hub() -> Account:
+    """The hub hears devices of every kind, those that it provisions itself among them, and sends them commands."""
+    hears = [Permission(f"+/+/{report}", "SUBSCRIBE") for report in REPORTS]
+    return Account("hub", HUB_SECRET, (*hears, Permission("+/+/cmd/#", "PUBLISH")))

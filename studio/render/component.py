@@ -52,12 +52,16 @@ class Component:
         return f"{self.service or self.name}.service"
 
 
+def everywhere(network: str) -> str:
+    """Every address of a network's version of IP; the firewall lets in that network alone."""
+    return "::" if ipaddress.ip_network(network).version == 6 else "0.0.0.0"  # noqa: S104 - firewalled
+
+
 def tls_listeners(studio: Studio) -> tuple[Listener, ...]:
-    """The broker's listener for the studio's network, on every address of the network's version of IP."""
+    """The broker's listener for the studio's network."""
     if studio.network is None:
         return ()
-    everywhere = "::" if ipaddress.ip_network(studio.network).version == 6 else "0.0.0.0"  # noqa: S104 - firewalled
-    return (Listener(everywhere, studio.ports.mqtt_tls, "mqtt-tls"),)
+    return (Listener(everywhere(studio.network), studio.ports.mqtt_tls, "mqtt-tls"),)
 
 
 def loopback(port: int, purpose: str) -> Listener:

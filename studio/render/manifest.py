@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from studio.model import Studio
+from studio.render import hub
 from studio.render.accounts import accounts
 from studio.render.alertmanager import receivers
 from studio.render.monit import mmonit
+from studio.render.victoriametrics import targets
 
 FORMAT: Final = 1
 PACKAGES: Final = (
@@ -40,7 +42,7 @@ OF_THE_WHOLE: Final = frozenset({"rules", "extension"})
 
 def _secrets(studio: Studio, components: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Every secret of the studio: `generated` and `tls` ones are made on the host, `user` ones are given."""
-    users = set(receivers(studio).values())
+    users = set(receivers(studio).values()) | hub.user_secrets(studio)
     if studio.grafana_cloud:
         users.add(studio.grafana_cloud.token_secret)
     if studio.logs.loki_url and studio.logs.user:
@@ -120,7 +122,7 @@ def facts(studio: Studio, components: Sequence[dict[str, Any]]) -> dict[str, Any
         "retention": studio.retention,
         "expected_series": _expected(studio),
         "rules": next(c["rules"] for c in components if "rules" in c),
-        "scrape_jobs": ["victoriametrics", "vector", "vmalert", "alertmanager", studio.device_metrics],
+        "scrape_jobs": list(targets(studio)),
         "furnaces": [
             {"id": f.id, "label": f.title, "no_data_minutes": f.no_data_minutes, "off": f.off} for f in studio.furnaces
         ],

@@ -14,6 +14,7 @@ NAME: Final = "monit"
 CYCLE_SECONDS: Final = 10
 UNIT_EVERY_CYCLES: Final = 3
 CANARY_CYCLES: Final = 2
+ACCOUNTS_UNIT: Final = "sensor-pipeline-accounts.path"
 # monit wants a program that is there already when a host's first generation is judged.
 HOSTCTL: Final = f"/usr/bin/python3 {HOST_CURRENT}/bin/hostctl.pyz"
 
@@ -47,6 +48,7 @@ def render(studio: Studio, services: Iterable[Component]) -> Component:
         http_checks=[{**check, "path": f"/{check['path']}"} for check in http],
         mqtt_port=studio.ports.mqtt,
         broker=studio.broker,
+        accounts_unit=ACCOUNTS_UNIT if studio.hub.enabled else None,
         furnaces=[f for f in studio.furnaces if not f.off],
     )
     drop_in = fill("systemd/monit.conf", current=HOST_CURRENT, user=studio.host.user)

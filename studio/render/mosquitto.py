@@ -1,4 +1,8 @@
-"""Mosquitto, the other broker: its configuration and access list. hostctl writes the passwords, as hashes."""
+"""Mosquitto, the other broker: its configuration and access list.
+
+hostctl writes the passwords, as hashes, and the access list, with the rights of devices that the hub provisioned; the
+broker takes both over while it runs.
+"""
 
 from typing import Final
 
@@ -52,6 +56,7 @@ def render(studio: Studio) -> Component:
         order=20,
         start_timeout=studio.start_timeout_seconds,
         files={"mosquitto/mosquitto.conf": Artifact.text(config), ACL: Artifact.text(acl)},
+        live=frozenset({ACL}),
         container=container,
         image=studio.images.mosquitto,
         secrets=tuple(secret.name for secret in secrets),

@@ -28,7 +28,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """What is special about one component's container."""
+    """What is special about one component's container; `mounts` and `writable` are folders of the host."""
 
     name: str
     title: str
@@ -44,6 +44,7 @@ class Container:
     tmpfs: tuple[str, ...] = ()
     volumes: Mapping[str, str] = field(default_factory=dict)
     mounts: Mapping[str, str] = field(default_factory=dict)
+    writable: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[Secret, ...] = ()
     after: tuple[str, ...] = ()
@@ -88,6 +89,7 @@ def container_unit(c: Container, studio: str, *, hash_of: str) -> str:
         ("LogDriver", "journald"),
         ("Volume", f"{HOST_CURRENT / c.name}:{c.config}:ro"),
         *(("Volume", f"{source}:{target}:ro") for source, target in c.mounts.items()),
+        *(("Volume", f"{source}:{target}") for source, target in c.writable.items()),
         *(("Volume", f"{name}.volume:{target}") for name, target in c.volumes.items()),
         *(("Secret", _secret(secret)) for secret in c.secrets),
         *(("Environment", unit_word(f"{key}={value}")) for key, value in c.environment.items()),

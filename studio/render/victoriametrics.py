@@ -3,12 +3,13 @@
 Flags are those that both 1.112 (Debian 13) and 1.150 (production) have.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from studio.bundle import Artifact
 from studio.model import Studio
+from studio.render import hub
 from studio.render.component import Component, loopback
-from studio.render.quadlet import Container, http_health
+from studio.render.quadlet import Container, Secret, http_health
 from studio.render.yaml_text import to_yaml
 
 NAME: Final = "victoriametrics"
@@ -18,20 +19,31 @@ SCRAPE_SECONDS: Final = 15
 LATENCY_SECONDS: Final = 5
 
 
-def _scrape(studio: Studio) -> str:
+def targets(studio: Studio) -> dict[str, int]:
+    """What is scraped: the port on the loopback address by the name of the job."""
     ports = studio.ports
-    host_metrics = ports.alloy if studio.device_metrics == "alloy" else ports.node_exporter
-    targets = {
+    return {
         NAME: ports.victoriametrics,
         "vector": ports.vector_metrics,
         "vmalert": ports.vmalert,
         "alertmanager": ports.alertmanager,
-        studio.device_metrics: host_metrics,
+        studio.device_metrics: ports.alloy if studio.device_metrics == "alloy" else ports.node_exporter,
+        **({hub.NAME: ports.hub} if studio.hub.enabled else {}),
     }
-    jobs = [
-        {"job_name": job, "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": {"studio": studio.name}}]}
-        for job, port in targets.items()
-    ]
+
+
+def _job(studio: Studio, name: str, port: int) -> dict[str, Any]:
+    job: dict[str, Any] = {
+        "job_name": name,
+        "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": {"studio": studio.name}}],
+    }
+    if name == hub.NAME:
+        job["authorization"] = {"credentials_file": f"/run/secrets/{hub.ADMIN_TOKEN}"}
+    return job
+
+
+def _scrape(studio: Studio) -> str:
+    jobs = [_job(studio, name, port) for name, port in targets(studio).items()]
     return to_yaml(
         {"global": {"scrape_interval": f"{SCRAPE_SECONDS}s", "scrape_timeout": "10s"}, "scrape_configs": jobs},
         "What VictoriaMetrics' own scraper collects: the metrics of every part.",
@@ -40,6 +52,7 @@ def _scrape(studio: Studio) -> str:
 
 def render(studio: Studio) -> Component:
     port = studio.ports.victoriametrics
+    secrets = (Secret(hub.ADMIN_TOKEN),) if studio.hub.enabled else ()
     flags = (
         "-storageDataPath=/victoria-metrics-data",
         f"-retentionPeriod={studio.retention}",
@@ -64,6 +77,7 @@ def render(studio: Studio) -> Component:
         memory="1G",
         start_timeout=studio.start_timeout_seconds,
         volumes={"victoriametrics-data": "/victoria-metrics-data"},
+        secrets=secrets,
         stop_seconds=30,
     )
     return Component(
@@ -73,6 +87,7 @@ def render(studio: Studio) -> Component:
         files={"victoriametrics/scrape.yml": Artifact.text(_scrape(studio))},
         container=container,
         image=studio.images.victoriametrics,
+        secrets=tuple(secret.name for secret in secrets),
         listens=(loopback(port, "http"),),
         health_url=f"http://127.0.0.1:{port}/health",
         validate=((PROGRAM, "-dryRun", f"-promscrape.config={CONFIG}/scrape.yml"),),

@@ -46,6 +46,11 @@ class Expected:
     def accounts(self) -> list[Account]:
         return accounts(self.studio)
 
+    @property
+    def folders(self) -> list[dict[str, Any]]:
+        """Folders of the host that belong to a container's user."""
+        return [folder for c in self.containers for folder in c.get("folders", [])]
+
     def quadlet(self, component: Component) -> dict[str, list[str]]:
         """The settings of a component's `.container` file, each with all its values."""
         text = self.bundle.files[f"quadlets/{component['name']}.container"].content.decode()

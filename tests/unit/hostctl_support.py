@@ -133,6 +133,7 @@ def running(wanted: Manifest) -> dict[str, Any]:
         "host_secrets": hashes,
         "extension": {"url": "https://example.org/e.zip", "sha256": "ab"},
         "archives": {},
+        "foreign_folders": [],
         "images": {c.name: True for c in wanted.quadlets},
         "components": {},
         "secrets": ids,

@@ -22,6 +22,7 @@ EVERYTHING = GOLDEN / "everything.yaml"
 HASH = re.compile(r"\b[0-9a-f]{16}\b")
 COPIED = {p.name for folder in (FILES / "vrl", TEMPLATES / "bin") for p in folder.iterdir()} | {
     "hostctl.pyz",
+    "hub.tar",
     "logback.xml",
 }
 
