@@ -14,18 +14,17 @@ from studio.model import Studio
 
 Act = Literal["open", "close", "forget"]
 ASK: Final = """
-import json, ssl, subprocess, sys, urllib.error, urllib.parse, urllib.request
+import json, subprocess, sys, urllib.error, urllib.parse, urllib.request
 told = json.load(sys.stdin)
 shown = subprocess.run([told["hostctl"], "secrets", "show", told["token"]], capture_output=True, text=True)
 if shown.returncode:
     sys.exit("the hub's admin token cannot be read: " + shown.stderr.strip())
-trusted = ssl.create_default_context(cafile=told["authority"]) if told["url"].startswith("https:") else None
 def ask(method, path, body=None):
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": "Bearer " + shown.stdout.strip(), "Content-Type": "application/json"}
     request = urllib.request.Request(told["url"] + path, data, headers, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=10, context=trusted) as answer:
+        with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
     except urllib.error.HTTPError as error:
         if error.code == 404:
@@ -85,8 +84,7 @@ def _ask(studio: Studio, camera: str, act: Act) -> dict[str, Any]:
     told = {
         "hostctl": PROGRAM,
         "token": TOKEN,
-        "authority": AUTHORITY,
-        "url": url(studio),
+        "url": f"http://127.0.0.1:{studio.ports.hub}",
         "device": camera,
         "note": f"studio devices: {camera}",
         "act": act,
@@ -96,12 +94,3 @@ def _ask(studio: Studio, camera: str, act: Act) -> dict[str, Any]:
         raise Failed(f"{studio.name}: {answer.err or answer.text.strip()}")
     made: dict[str, Any] = json.loads(answer.out)
     return made
-
-
-def url(studio: Studio) -> str:
-    """The hub's address on its own host."""
-    return f"http://127.0.0.1:{8080}"
-
-
-def provisioning_port(studio: Studio) -> int:
-    return 8884

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from studio.devices.hub import Key, provisioning_port
+from studio.devices.hub import Key
 from studio.devices.package import AUTHORITY
 from studio.model import Studio
 from studio.model.equipment import Camera
@@ -43,7 +43,7 @@ class Wanted:
     def request(self, key: Key) -> dict[str, Any]:
         """The camera's provision.json."""
         return {
-            "server": f"mqtts://{self.address.lower()}:{provisioning_port(self.studio)}",
+            "server": f"mqtts://{self.address.lower()}:{self.studio.ports.hub_provisioning}",
             "device_server": self.device_server,
             "provision_device_key": key.key,
             "provision_device_secret": key.secret,

@@ -1,9 +1,12 @@
 """Agent, hub and broker, each its own program: a camera provisions itself at the hub, delivers, and obeys."""
 
+import contextlib
+import io
 import json
 import re
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +15,12 @@ import pytest
 from services.agent_broker import Listener, program, until
 from services.agent_site import Site
 
-from agent import config, identity
+from agent import config, handshake, identity
+from agent.credentials import Credentials
+from agent.errors import UnreachableError
+from agent.handshake import Answer
+from agent.logs import open_log
+from agent.request import read_request
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +82,38 @@ def test_a_killed_provisioning_goes_on_and_a_second_one_is_a_second_device(tmp_p
     if serial:
         assert first == f"card-{identity.suffix(serial, 0)}"
         assert second == f"card-{identity.suffix(serial, 1)}"
+
+
+def test_a_hundred_sessions_of_one_client_id_that_ask_for_one_name_are_one_device(tmp_path: Path, site: Site) -> None:
+    """Each takes the session over from the one before; nobody ever hears another's answer."""
+    request = read_request(camera(tmp_path, site, "ACCESS_TOKEN"))
+    wanted = [Credentials("ACCESS_TOKEN", "one-eye", f"token-of-session-{number:03}") for number in range(100)]
+    log = io.StringIO()
+    start = threading.Barrier(len(wanted))
+    won: list[Credentials] = []
+
+    def ask(credentials: Credentials) -> None:
+        start.wait()
+        with contextlib.suppress(UnreachableError):
+            if handshake.ask(request, credentials, "same", open_log("json", stream=log), 10)[0] is Answer.SUCCESS:
+                won.append(credentials)
+
+    threads = [threading.Thread(target=ask, args=(credentials,)) for credentials in wanted]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert "answer refused" not in log.getvalue()
+    assert len(won) <= 1
+    # One at a time, each is told what is true: the device is one session's, and stays so.
+    answers = [
+        handshake.ask(request, one, f"alone-{n}", open_log("json", stream=log), 10)[0] for n, one in enumerate(wanted)
+    ]
+    owners = [one for one, answer in zip(wanted, answers, strict=True) if answer is Answer.SUCCESS]
+    assert len(owners) == 1
+    assert won in ([], owners)
+    assert answers.count(Answer.FAILURE) == 99
+    assert [d["device_id"] for d in site.ask("/admin/devices")].count("one-eye") == 1
 
 
 def _provisioned(command: list[str], directory: Path) -> str:
