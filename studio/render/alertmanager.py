@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from studio.bundle import Artifact
 from studio.model import Studio
+from studio.render.catalogue import Alert, entries
 from studio.render.component import Component, loopback
 from studio.render.quadlet import Container, Secret, http_health
 from studio.render.yaml_text import to_yaml
@@ -19,6 +20,16 @@ def receivers(studio: Studio) -> dict[str, str]:
     """The secrets that hold the webhooks' URLs, by receiver (`shop`, `system`, `heartbeat`), where there is one."""
     named = {kind: getattr(studio.alerts, kind) for kind in RECEIVERS}
     return {kind: receiver.url_secret for kind, receiver in named.items() if receiver is not None}
+
+
+def _inhibition(alert: Alert) -> dict[str, Any]:
+    """What is not told while an alert fires. Never across types: what support knows of does not warn the artist."""
+    one = ["furnace"] if alert.each in ("furnace", "flame") else []
+    return {
+        "source_matchers": [f'alertname="{alert.name}"'],
+        "target_matchers": [f'alertname=~"{"|".join(alert.inhibits)}"'],
+        "equal": ["studio", "type", *one, *alert.same],
+    }
 
 
 def _config(studio: Studio) -> dict[str, Any]:
@@ -48,13 +59,7 @@ def _config(studio: Studio) -> dict[str, Any]:
             "repeat_interval": "4h",
             "routes": routes,
         },
-        "inhibit_rules": [
-            {
-                "source_matchers": ['alertname="AllFurnacesSilent"'],
-                "target_matchers": ['alertname="FurnaceNoData"'],
-                "equal": ["studio", "type"],
-            }
-        ],
+        "inhibit_rules": [_inhibition(alert) for alert in entries().values() if alert.inhibits],
         "receivers": [{"name": NO_RECEIVER}, *webhooks],
     }
 

@@ -20,7 +20,7 @@ def _files(studio: Studio, groups: dict[str, list[dict[str, Any]]]) -> dict[str,
     return {
         f"vmalert/rules/{name}.yml": Artifact.text(
             to_yaml(
-                {"groups": [{"name": name, "interval": f"{rules.INTERVAL_SECONDS}s", "rules": found}]},
+                {"groups": [{"name": name, "interval": f"{rules.interval(name)}s", "rules": found}]},
                 f"From alerts/ and the inventory of studio {studio.name}.",
             )
         )

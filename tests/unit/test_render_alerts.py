@@ -4,13 +4,15 @@ import re
 from typing import Any
 
 import pytest
+import yaml
 
 from studio.model import Studio, load_studio
 from studio.paths import ROOT
-from studio.render import render, rules
+from studio.render import catalogue, render, rules
 
 LAB = load_studio("lab")
-ENTRIES = [alert for group in rules.catalogue().values() for alert in group]
+ENTRIES = [alert for group in catalogue.catalogue().values() for alert in group]
+SECTIONS = ["What it means", "How to check", "What to do", "How to silence"]
 
 
 def changed(**update: Any) -> Studio:
@@ -19,6 +21,11 @@ def changed(**update: Any) -> Studio:
 
 def only(name: str, studio: Studio = LAB) -> list[dict[str, Any]]:
     return [r for found in rules.groups(studio).values() for r in found if r.get("alert") == name]
+
+
+def inhibitions() -> list[dict[str, Any]]:
+    config = yaml.safe_load(render(LAB).files["alertmanager/alertmanager.yml"].content)
+    return list(config["inhibit_rules"])
 
 
 def off(*ids: str) -> Studio:
@@ -30,18 +37,45 @@ def test_names_are_unique() -> None:
 
 
 @pytest.mark.parametrize("alert", ENTRIES, ids=lambda a: a.name)
-def test_an_entry_is_complete(alert: rules.Alert) -> None:
+def test_an_entry_is_complete(alert: catalogue.Alert) -> None:
     assert set(alert.types) <= {"shop", "system"}
-    assert alert.severity in {"critical", "warning", "none"}
+    assert alert.severity in {"critical", "warning", "info", "none"}
     assert not re.search(r"\{\{|<<", alert.summary), "a summary is the same for every firing"
     assert alert.description.endswith(".")
 
 
 @pytest.mark.parametrize("alert", ENTRIES, ids=lambda a: a.name)
-def test_an_alert_has_a_runbook(alert: rules.Alert) -> None:
-    path, _, anchor = f"{rules.RUNBOOK}#{alert.name.lower()}".partition("#")
-    headings = re.findall(r"^## (\S+)$", (ROOT / path).read_text(), re.MULTILINE)
-    assert anchor in [h.lower() for h in headings]
+def test_an_alert_leads_to_its_page(alert: catalogue.Alert) -> None:
+    assert {r["annotations"]["runbook_url"] for r in only(alert.name)} == {f"docs/runbook/{alert.name}.md"}
+    page = (ROOT / f"docs/runbook/{alert.name}.md").read_text()
+    assert page.startswith(f"# {alert.name}\n")
+    assert re.findall(r"^## (.*)$", page, re.MULTILINE) == SECTIONS
+    assert all(part.strip() for part in re.split(r"^#.*$", page, flags=re.MULTILINE)[2:])
+
+
+def test_every_page_is_an_alerts() -> None:
+    assert {path.stem for path in (ROOT / "docs/runbook").iterdir()} == {a.name for a in ENTRIES}
+
+
+def test_pages_that_are_published_are_linked_there() -> None:
+    base = "https://example.org/runbook/"
+    (watchdog,) = only("Watchdog", changed(alerts={**LAB.alerts.model_dump(), "runbooks": base}))
+    assert watchdog["annotations"]["runbook_url"] == "https://example.org/runbook/Watchdog.md"
+
+
+def test_a_threshold_is_written_once_and_can_be_asked_for() -> None:
+    assert catalogue.threshold("HostHot") == 78
+    for alert in ENTRIES:
+        assert (alert.threshold is not None) == ("<<threshold>>" in alert.expr)
+    with pytest.raises(ValueError, match="VectorDown has no threshold"):
+        catalogue.threshold("VectorDown")
+
+
+def test_windows_grow_with_the_interval_of_a_furnace_that_sends_seldom() -> None:
+    seldom = {**LAB.furnaces[0].model_dump(), "expected_interval_seconds": 120, "no_data_minutes": 30}
+    (rule,) = only("SamplesSparse", changed(furnaces=[seldom]))
+    assert "[40m]) / 20.0 < 0.75" in rule["expr"]
+    assert "[10m]) / 600.0 < 0.75" in only("SamplesSparse")[0]["expr"]
 
 
 def test_no_placeholder_is_left() -> None:
@@ -78,7 +112,7 @@ def test_a_furnace_that_is_off_has_no_shop_alerts() -> None:
 
 
 def test_all_furnaces_off_leaves_no_shop_group() -> None:
-    assert set(rules.groups(off("main", "glory-hole"))) == {"system", "inventory"}
+    assert set(rules.groups(off("main", "glory-hole"))) == {"slow", "system", "inventory"}
     assert "vmalert/rules/shop.yml" not in render(off("main", "glory-hole")).files
 
 
@@ -92,15 +126,26 @@ def test_all_furnaces_silent_tells_both_and_needs_several_furnaces() -> None:
     assert only("AllFurnacesSilent", off("main")) == []
 
 
-def test_the_inhibition_names_alerts_that_exist_and_never_crosses_types() -> None:
-    import yaml
-
-    config = yaml.safe_load(render(LAB).files["alertmanager/alertmanager.yml"].content)
+def test_an_inhibition_names_alerts_that_exist_and_never_crosses_types() -> None:
     names = {a.name for a in ENTRIES}
-    for rule in config["inhibit_rules"]:
-        for matcher in (*rule["source_matchers"], *rule["target_matchers"]):
-            assert set(re.findall(r'"(.*?)"', matcher)) <= names
-        assert "type" in rule["equal"]
+    found = inhibitions()
+    assert len(found) == len([a for a in ENTRIES if a.inhibits])
+    for rule in found:
+        (source,), (target,) = rule["source_matchers"], rule["target_matchers"]
+        for matcher in (source, target):
+            assert set(re.findall(r'"(.*?)"', matcher)[0].split("|")) <= names
+        assert {"studio", "type"} <= set(rule["equal"])
+
+
+def test_what_one_furnace_does_hides_nothing_of_another() -> None:
+    for rule in inhibitions():
+        name = re.findall(r'"(.*?)"', rule["source_matchers"][0])[0]
+        assert ("furnace" in rule["equal"]) == (catalogue.entries()[name].each in {"furnace", "flame"})
+
+
+def test_nothing_but_a_failing_delivery_stops_the_heartbeat() -> None:
+    assert [a.name for a in ENTRIES if "Watchdog" in a.inhibits] == ["DeliveryFailing"]
+    assert {r["labels"]["type"] for r in only("DeliveryFailing")} == {"shop", "system"}
 
 
 def test_the_watchdog_always_fires_and_goes_to_the_heartbeat() -> None:
@@ -118,6 +163,6 @@ def test_the_inventory_is_there_as_series() -> None:
 
 def test_an_unknown_key_of_an_entry_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     (tmp_path / "shop.yaml").write_text("- {alert: X, sevrity: none}\n")
-    monkeypatch.setattr(rules, "ALERTS", tmp_path)
+    monkeypatch.setattr(catalogue, "ALERTS", tmp_path)
     with pytest.raises(ValueError, match="X has unknown keys: sevrity"):
-        rules._read("shop")
+        catalogue.read("shop")
