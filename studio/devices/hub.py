@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 from studio.host import Failed, run
 from studio.host.hostctl import PROGRAM
 from studio.model import Studio
+from studio.render.hub import ADMIN_TOKEN
 
 Act = Literal["open", "close", "forget"]
 ASK: Final = """
@@ -44,7 +45,6 @@ elif told["act"] == "forget":
     ask("DELETE", "/admin/devices/" + device)
 json.dump(made, sys.stdout)
 """
-TOKEN: Final = "hub-admin-token"  # noqa: S105 - a secret's name
 AUTHORITY: Final = "/var/lib/sensor-pipeline/state/tls/ca.crt"
 
 
@@ -83,7 +83,7 @@ def authority(studio: Studio) -> bytes:
 def _ask(studio: Studio, camera: str, act: Act) -> dict[str, Any]:
     told = {
         "hostctl": PROGRAM,
-        "token": TOKEN,
+        "token": ADMIN_TOKEN,
         "url": f"http://127.0.0.1:{studio.ports.hub}",
         "device": camera,
         "note": f"studio devices: {camera}",
