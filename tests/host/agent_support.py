@@ -64,11 +64,30 @@ class Site:
         rows = json.loads(self.studio.host.exec(["curl", "-fsS", url]).stdout)["data"]["result"]
         return int(rows[0]["value"][1]) if rows else 0
 
-    def hub(self, path: str, method: str = "GET") -> Any:
+    def hub(self, path: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
         """What the hub's administrator is answered."""
         token = studio_host.secret(self.studio.host, "hub-admin-token")
         curl = ["curl", "-fsS", "-X", method, "-H", "@/dev/stdin", f"http://127.0.0.1:8080{path}"]
+        curl += ["--json", json.dumps(body)] if body is not None else []
         return json.loads(self.studio.host.exec(curl, stdin=f"Authorization: Bearer {token}\n").stdout)
+
+    def devices(self, beginning: str) -> list[str]:
+        """The ids of the hub's devices that begin so."""
+        return [d["device_id"] for d in self.hub("/admin/devices") if d["device_id"].startswith(beginning)]
+
+    def crowd_request(self) -> dict[str, str]:
+        """A provision.json for many agents on the camera's host, each with a name of its own."""
+        key = self.hub("/admin/provision-keys", "POST", {"kind": "camera"})
+        self.camera.write("/root/ca.crt", self.studio.host.read("/var/lib/sensor-pipeline/state/tls/ca.crt"))
+        address = self.studio.host.address
+        return {
+            "server": f"mqtts://{address}:8884",
+            "device_server": f"mqtts://{address}:8883",
+            "provision_device_key": key["key"],
+            "provision_device_secret": key["secret"],
+            "device_name": "crowd-XXXXXX",
+            "ca_certificate": "/root/ca.crt",
+        }
 
     def keys_in_use(self) -> list[str]:
         return [key["key"] for key in self.hub("/admin/provision-keys") if key["revoked_at"] is None]

@@ -4,6 +4,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from agent_support import CAMERA, CONFIG, DATA, LINE, Site, furnish, until
@@ -185,6 +186,23 @@ def test_every_camera_is_tried_and_what_is_wrong_is_told_of_each(installed: Site
         camera.exec("mv /usr/bin/python3.away /usr/bin/python3")
     assert done.returncode == 1
     assert "there is no /usr/bin/python3: sudo apt-get install python3" in installed.table(done)
+
+
+def test_a_hundred_agents_at_once_while_the_broker_restarts_are_a_hundred_devices(site: Site) -> None:
+    request = json.dumps(site.crowd_request())
+    crowd = "cd /opt/sensor-pipeline && exec /opt/venv/bin/python -m bench.agent --crowd 100"
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(site.camera.exec, crowd, stdin=request, timeout=500)
+        until(lambda: running.done() or len(site.devices("crowd-")) >= 30, 120, "thirty devices")
+        assert not running.done()
+        site.studio.host.exec("systemctl --user -M studio@ restart hivemq.service")
+        told = json.loads(running.result().stdout)
+    print(f"100 agents, the broker restarted: {told}")
+    assert (told["provisioned"], told["failed"]) == (100, 0)
+    assert len(site.devices("crowd-")) == 100
+    accounts = json.loads(site.studio.host.read("/var/lib/sensor-pipeline/state/broker-users.d/hub.json"))
+    ours = [role["id"] for role in accounts["roles"] if "crowd-" in role["id"]]
+    assert len(ours) == len(set(ours)) == 100
 
 
 def test_a_wrong_name_is_refused_before_anything_happens(site: Site) -> None:
