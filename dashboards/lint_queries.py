@@ -86,3 +86,8 @@ def target_studio(dashboard: Mapping[str, Any]) -> Iterator[str]:
             labels = {matcher.name: matcher for matcher in selector.matchers.matchers}
             if "studio" not in labels or labels["studio"].op != promql.MatchOp.Equal:
                 yield f'{title}: {selector.name} has no studio="..."'
+
+
+def selectors(expr: promql.Expr) -> list[str]:
+    """The selectors of an expression as text, without offset and range."""
+    return [selector.prettify().partition(" offset ")[0] for selector, _ in _selectors(expr)]

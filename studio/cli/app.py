@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from studio.cli.dashboards_app import dashboards_app
 from studio.cli.devices_app import devices_app
 from studio.cli.options import Json, Name, examples
 from studio.cli.outcome import Exit, Stop
@@ -30,6 +31,7 @@ app = typer.Typer(
         "studio rollback rosewood        back to what was there before",
     ),
 )
+app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(devices_app, name="devices")
 app.add_typer(secrets_app, name="secrets")
 

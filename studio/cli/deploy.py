@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from studio.cli import chosen, diff
+from studio.cli import chosen, dashboards, diff
 from studio.cli.outcome import Exit, Stop
 from studio.host import reach
 from studio.model import Studio
@@ -37,4 +37,5 @@ def deploy(name: str | None, *, dry: bool) -> None:
         raise Stop(Exit.FAILED, f"{argv[0]} is missing: run `make setup`") from None
     if code == 0 and not dry:
         print(f"{studio.name} is deployed; look at it: studio status {studio.name}")
+        dashboards.after_deploy(studio, name)
     raise Stop(code if code in {Exit.FINE, Exit.BAD_INPUT} else Exit.FAILED)
