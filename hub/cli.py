@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 import signal
 import sqlite3
 import sys
@@ -58,6 +59,9 @@ def serve() -> None:
     from hub.app import make_app
 
     chosen = load()
+    # A thousand devices and pages at once are more than the 1,024 files that a service may have open by default.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     writer = logs.LogWriter(size=chosen.log_queue)
     logs.configure(writer, chosen.log_level)
     own_tls = chosen.tls_port is not None

@@ -84,7 +84,8 @@ class Settings(BaseSettings):
     rate_register: PerMinute = 30
     rate_device: PerMinute = 600
     rate_login: PerMinute = 20
-    rate_provision: PerMinute = 60
+    rate_provision: PerMinute = 600
+    """A fleet of cameras asks from one address; keys have more than 200 random bits, so that guessing is hopeless."""
 
     log_level: Level = "INFO"
     log_queue: int = Field(10_000, ge=1)

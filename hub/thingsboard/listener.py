@@ -7,14 +7,16 @@ broadcasts or memory of an earlier one.
 
 import asyncio
 import contextlib
+import functools
 import json
+import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from amqtt.adapters import ReaderAdapter, StreamReaderAdapter, StreamWriterAdapter, WriterAdapter
 from amqtt.broker import Broker
-from amqtt.contexts import Action, BrokerConfig, ListenerConfig
+from amqtt.contexts import Action, BrokerConfig, ListenerConfig, ListenerType
 from amqtt.errors import AMQTTError, MQTTError, NoDataError
 from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.session import Session
@@ -33,7 +35,9 @@ REQUEST: Final = "/provision/request"
 RESPONSE: Final = "/provision/response"
 USER: Final = "provision"
 SESSION_SECONDS: Final = 60.0
-CONNECTIONS: Final = 1_000
+CONNECTIONS: Final = 4_000
+BACKLOG: Final = 2_048
+"""Connections that may wait to be accepted: a fleet that gets its power back comes all at once."""
 HEADER_BYTES: Final = 512
 Ask = Callable[[bytes, str, str], Any]
 
@@ -56,6 +60,12 @@ class ProvisionBroker(Broker):  # type: ignore[misc]
         self._ask = ask
         self._open = 0
         self._welcome: set[str] = set()
+
+    async def _create_server_instance(
+        self, listener_name: str, _: ListenerType, address: str | None, port: int, ssl_context: ssl.SSLContext | None
+    ) -> asyncio.Server:
+        connected = functools.partial(self.stream_connected, listener_name=listener_name)
+        return await asyncio.start_server(connected, address, port, ssl=ssl_context, backlog=BACKLOG)
 
     async def stream_connected(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, listener_name: str
