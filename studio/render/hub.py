@@ -47,11 +47,7 @@ def user_secrets(studio: Studio) -> set[str]:
 
 
 def _page(studio: Studio) -> Artifact:
-    furnaces = [
-        {"id": f.id, "label": f.title, "low": f.low_celsius, "high": f.high_celsius}
-        for f in studio.furnaces
-        if not f.off
-    ]
+    furnaces = [{"id": f.id, "label": f.title, "low": f.low_celsius, "high": f.high_celsius} for f in studio.furnaces]
     return Artifact.text(to_json({"title": studio.display_name, "studio": studio.name, "furnaces": furnaces}))
 
 

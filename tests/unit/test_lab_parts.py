@@ -153,5 +153,5 @@ def test_what_is_a_stand_in_says_so_in_its_name() -> None:
     assert "standin" in IMAGES["vector"].reference
     assert {image.reference.rpartition(":")[0] for image in IMAGES.values()} == {
         f"localhost/lab/{name}"
-        for name in ("victoriametrics", "vmalert", "alertmanager", "mosquitto", "hivemq", "vector-standin")
+        for name in ("victoriametrics", "vmalert", "alertmanager", "mosquitto", "hivemq", "vector-standin", "python")
     }

@@ -19,7 +19,8 @@ from studio.render import render
 from studio.render.checks import problems
 
 FOLDERS = {"quadlets", "hivemq", "vector", "victoriametrics", "vmalert", "alertmanager", "monit", "promtail", "alloy"}
-FOLDERS |= {"loki", "grafana"}
+FOLDERS |= {"loki", "grafana", "hub", "images"}
+OF_THE_HUB = {"/var/lib/sensor-pipeline/state/hub/accounts", "/opt/projectplant/data/provisioning"}
 
 
 def changed(studio: Studio, **update: Any) -> Studio:
@@ -92,7 +93,7 @@ def test_a_wrong_hivemq_configuration_is_seen(bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("key", ["NoNewPrivileges=true", "DropCapability=all", "Network=host", "Pull=never"])
 def test_every_container_is_locked_down(bundle: Bundle, key: str) -> None:
-    assert len(quadlets(bundle)) == 5
+    assert len(quadlets(bundle)) == 6
     for path, unit in quadlets(bundle).items():
         assert key in unit.splitlines(), path
 
@@ -125,20 +126,23 @@ def test_configuration_is_mounted_read_only_through_current(bundle: Bundle) -> N
     for path, unit in quadlets(bundle).items():
         name = Path(path).stem
         assert lines(unit, "Volume")[0].startswith(f"/var/lib/sensor-pipeline/current/{name}:")
-        assert all(v.endswith(":ro") for v in lines(unit, "Volume") if v.startswith("/"))
+        writable = {v.partition(":")[0] for v in lines(unit, "Volume") if v.startswith("/") and not v.endswith(":ro")}
+        assert writable == (OF_THE_HUB if name == "hub" else set())
 
 
-def test_only_the_tls_listener_is_open_and_only_with_a_network(lab: Studio, bundle: Bundle) -> None:
+def test_only_tls_listeners_are_open_and_only_with_a_network(lab: Studio, bundle: Bundle) -> None:
     def open_ones(of: Bundle) -> list[tuple[str, int]]:
         every = [listener for c in of.manifest["components"] for listener in c["listens"]]
         return [(x["address"], x["port"]) for x in every if x["address"] != "127.0.0.1"]
 
-    assert open_ones(bundle) == [("0.0.0.0", 8883)]
-    closed = render(changed(lab, network=None))
+    assert open_ones(bundle) == [("0.0.0.0", 8883), ("0.0.0.0", 8443), ("0.0.0.0", 8884)]
+    assert open_ones(render(changed(lab, hub={}))) == [("0.0.0.0", 8883)]
+    closed = render(changed(lab, network=None, hub={}))
     assert open_ones(closed) == []
     assert b"tls-tcp-listener" not in closed.files["hivemq/config.xml"].content
     assert closed.manifest["tls"] is None
-    assert not any("0.0.0.0" in a.content.decode(errors="replace") for p, a in closed.files.items() if "bin/" not in p)
+    shown = {p: a for p, a in closed.files.items() if not p.startswith(("bin/", "images/"))}
+    assert not any("0.0.0.0" in a.content.decode(errors="replace") for a in shown.values())
 
 
 @pytest.mark.parametrize(
@@ -146,7 +150,7 @@ def test_only_the_tls_listener_is_open_and_only_with_a_network(lab: Studio, bund
 )
 def test_the_firewall_lets_the_network_in_and_nobody_else(lab: Studio, network: str, rule: str) -> None:
     rules = text(render(changed(lab, network=network, broker="mosquitto")), "nftables/sensor-pipeline.nft")
-    accept, drop = re.findall(r"tcp dport 8883 (.*)", rules)
+    accept, drop = re.findall(r"tcp dport \{ 8443, 8883, 8884 \} (.*)", rules)
     assert accept == f"{rule} accept"
     assert drop == "counter drop"
 
@@ -172,12 +176,15 @@ def test_every_device_may_write_to_its_own_topics_alone(bundle: Bundle) -> None:
     assert roles["device-main"] == [
         {"topic": "furnace/main/telemetry", "activity": "PUBLISH"},
         {"topic": "furnace/main/flame", "activity": "PUBLISH"},
+        {"topic": "furnace/main/state", "activity": "PUBLISH"},
+        {"topic": "furnace/main/run/+/chunk", "activity": "PUBLISH"},
+        {"topic": "furnace/main/run/+/result", "activity": "PUBLISH"},
         {"topic": "furnace/main/cmd/#", "activity": "SUBSCRIBE"},
     ]
     for role, permissions in roles.items():
         if role.startswith("device-"):
             assert all(role.removeprefix("device-") in p["topic"].split("/") for p in permissions)
-            assert not any("+" in p["topic"] for p in permissions)
+            assert not any("+" in p["topic"].split("/")[:2] for p in permissions)
 
 
 def test_vector_may_read_every_topic_it_subscribes_to(bundle: Bundle) -> None:
@@ -191,7 +198,7 @@ def test_secrets_are_named_and_each_has_an_origin(bundle: Bundle) -> None:
     used = {n for c in bundle.manifest["components"] for n in (*c["secrets"], *c["secret_variables"])}
     assert used <= set(origins)
     assert {n for n, o in origins.items() if o == "user"} == {"irm-shop-url", "irm-system-url", "irm-heartbeat-url"}
-    assert {n for n, o in origins.items() if o == "tls"} == {"tls-keystore"}
+    assert {n for n, o in origins.items() if o == "tls"} == {"tls-keystore", "tls-cert", "tls-key"}
 
 
 def test_a_units_secrets_are_those_of_the_manifest(bundle: Bundle) -> None:
@@ -223,13 +230,16 @@ def furnace(studio: Studio, index: int, **update: Any) -> list[dict[str, Any]]:
 
 
 def changes(lab: Studio) -> Iterator[tuple[str, dict[str, Any], set[str]]]:
-    yield "a limit", {"furnaces": furnace(lab, 0, high=1190)}, {"vmalert"}
-    yield "a label", {"furnaces": furnace(lab, 0, label="Big one")}, {"vector", "vmalert"}
+    yield "a limit", {"furnaces": furnace(lab, 0, high=1190)}, {"vmalert", "hub"}
+    yield "how long silence may last", {"furnaces": furnace(lab, 0, no_data_minutes=3)}, {"vmalert"}
+    yield "a label", {"furnaces": furnace(lab, 0, label="Big one")}, {"vector", "vmalert", "hub"}
     yield "switched off", {"furnaces": furnace(lab, 1, off=True)}, {"vmalert", "monit"}
     yield "retention", {"retention": "10y"}, {"victoriametrics"}
     yield "a receiver less", {"alerts": {**lab.alerts.model_dump(), "shop": None}}, {"alertmanager"}
     yield "a picture", {"images": {**lab.images.model_dump(), "vector": "localhost/x:1"}}, {"vector"}
-    yield "the title", {"title": "Another"}, {"vmalert"}
+    yield "the title", {"title": "Another"}, {"vmalert", "hub"}
+    yield "the hub's base", {"images": {**lab.images.model_dump(), "python": "localhost/x:1"}}, {"hub"}
+    yield "no TLS for the hub", {"hub": {}}, {"hub"}
     yield "M/Monit", {"mmonit": {"address": "mmonit.local"}}, {"monit"}
     yield "network", {"network": "10.0.0.0/8"}, set()
 
@@ -305,23 +315,9 @@ def test_monit_watches_every_service_and_every_furnace_that_is_on(lab: Studio) -
     programs = re.findall(r"^check program (\S+) ", monitrc, re.MULTILINE)
     assert set(programs) == {
         "victoriametrics", "hivemq", "vector", "alertmanager", "vmalert", "node_exporter", "mqtt-canary",
+        "hub", "hub-accounts",
         "furnace-main",
     }  # fmt: skip
-
-
-def test_promtails_labels_are_those_of_the_provisioning_document(bundle: Bundle) -> None:
-    job = yaml.safe_load(text(bundle, "promtail/promtail-provisioning.yaml"))["scrape_configs"][0]
-    labels = job["static_configs"][0]["labels"]
-    assert labels == {"job": "provisioning", "__path__": "/opt/projectplant/data/provisioning/events.jsonl"}
-    stages = {key: value for stage in job["pipeline_stages"] for key, value in stage.items()}
-    assert stages["json"]["expressions"]["waiters"] == "waiters_notified"
-    assert set(stages["labels"]) == {"event", "method", "retained"}
-    assert stages["timestamp"]["source"] == "timestamp"
-
-
-def test_lokis_rule_is_a_file_of_groups(bundle: Bundle) -> None:
-    (group,) = yaml.safe_load(text(bundle, "loki/provisioning_alerts.yaml"))["groups"]
-    assert [rule["alert"] for rule in group["rules"]] == ["ProjectPlantProvisioningTimeouts"]
 
 
 def test_every_part_is_scraped(bundle: Bundle) -> None:

@@ -44,7 +44,11 @@ def labelled(label: str) -> Studio:
 
 
 def texts(bundle: Bundle) -> dict[str, str]:
-    return {path: artifact.content.decode() for path, artifact in bundle.files.items() if not path.endswith(".pyz")}
+    return {
+        path: artifact.content.decode()
+        for path, artifact in bundle.files.items()
+        if not path.endswith((".pyz", ".tar"))
+    }
 
 
 def shape(data: Any) -> Any:
@@ -71,7 +75,7 @@ def documents(bundle: Bundle) -> dict[str, Any]:
 
 REFERENCE = render(labelled(PLAIN))
 REFERENCE_SHAPES = {path: shape(data) for path, data in documents(REFERENCE).items()}
-LABEL_FREE = [p for p in texts(REFERENCE) if not p.startswith(("vector/", "vmalert/", "grafana/", "quadlets/"))]
+LABEL_FREE = [p for p in texts(REFERENCE) if not p.startswith(("vector/", "vmalert/", "grafana/", "quadlets/", "hub/"))]
 
 
 def rules(bundle: Bundle, group: str) -> list[dict[str, Any]]:
