@@ -26,8 +26,9 @@ def site(studio: StudioHost) -> Iterator[Site]:
 
 @pytest.fixture
 def installed(site: Site) -> Site:
-    """The agent is there and works; nothing happens when an earlier test left it so."""
-    site.command("deploy", "lab")
+    """The agent is there and works, as the tests before leave it; else it is deployed."""
+    if site.camera.exec("systemctl is-active --quiet studio-agent", check=False).returncode:
+        site.command("deploy", "lab")
     return site
 
 
@@ -133,7 +134,7 @@ def test_what_was_changed_on_the_camera_is_put_right(installed: Site) -> None:
     assert installed.command("verify", "lab").returncode == 0
 
 
-@pytest.mark.parametrize("after", [0.2, 0.6, 1.2, 2.5])
+@pytest.mark.parametrize("after", [0.3, 1.0, 2.5])
 def test_a_deploy_killed_anywhere_is_finished_by_the_next(site: Site, after: float) -> None:
     site.command("remove", "lab")
     with contextlib.suppress(AssertionError):
