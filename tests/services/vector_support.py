@@ -29,6 +29,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from lab.paths import LAB, images_dir, lab_dir
 from studio.model import Studio
 from studio.render.vector import MAX_PACKET_BYTES, render_vector
+from studio.render.victoriametrics import LATENCY_SECONDS
 
 STANDIN = LAB / "standins/vector"
 
@@ -296,6 +297,7 @@ def _victoriametrics(port: int, place: Place) -> Program:
         f"-httpListenAddr=127.0.0.1:{port}",
         "-retentionPeriod=100y",
         "-memory.allowedBytes=64MB",
+        f"-search.latencyOffset={LATENCY_SECONDS}s",
     )
     return Program(argv, _answers(f"http://127.0.0.1:{port}/health"), place.folder / "log")
 

@@ -338,12 +338,3 @@ def test_hostctl_runs_from_its_archive_and_has_no_times(bundle: Bundle) -> None:
     assert {i.date_time for i in infos} == {(1980, 1, 1, 0, 0, 0)}
     assert {"__main__.py", "hostctl/__init__.py", "hostctl/cli.py"} <= {i.filename for i in infos}
     assert bundle.files["bin/hostctl"].mode == 0o755
-
-
-def test_the_dashboard_names_no_data_source_of_its_own(bundle: Bundle) -> None:
-    dashboard = json.loads(text(bundle, "grafana/furnaces.json"))
-    for panel in dashboard["panels"]:
-        assert panel["targets"]
-        assert panel["description"]
-        assert panel["fieldConfig"]["defaults"]["unit"]
-        assert {t["datasource"]["uid"] for t in panel["targets"]} == {"${datasource}"}
