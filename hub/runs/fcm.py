@@ -118,10 +118,13 @@ class Fcm:
         pause = self._not_before - time.monotonic()
         if pause > 0:
             raise Retriable(429, "QUOTA_EXCEEDED", pause)
-        response = await self._post(token, data)
+        access = await self._access_token()
+        response = await self._post(access, token, data)
         if response.status_code == 401:
-            self._credentials.token = None
-            response = await self._post(token, data)
+            # Many are on their way when a token expires: only the first of them takes it back, not the next one's.
+            if self._credentials.token == access:
+                self._credentials.token = None
+            response = await self._post(await self._access_token(), token, data)
         if response.status_code == 200:
             try:
                 return Sent(200, str(response.json().get("name", "")))
@@ -132,8 +135,7 @@ class Fcm:
             self._not_before = time.monotonic() + (error.after or 0)
         raise error
 
-    async def _post(self, token: str, data: Mapping[str, str]) -> httpx.Response:
-        access = await self._access_token()
+    async def _post(self, access: str, token: str, data: Mapping[str, str]) -> httpx.Response:
         message = {"message": {"token": token, "data": dict(data), "android": {"priority": "HIGH"}}}
         try:
             return await self._http.post(self._url, json=message, headers={"Authorization": f"Bearer {access}"})

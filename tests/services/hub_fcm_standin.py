@@ -40,6 +40,8 @@ class FcmStandin:
         self.answers: deque[Answer] = deque()
         self.tokens = 0
         self.delay = 0.0
+        self.expire_after: int | None = None
+        """After so many messages every access token that was given out is good no more."""
         self._valid: set[str] = set()
         self._lock = threading.Lock()
         self._token_seconds = token_seconds
@@ -91,6 +93,8 @@ class FcmStandin:
             answer = self.answers.popleft() if self.answers else None
             if answer is None or answer[0] == 200:
                 self.sent.append(message)
+                if len(self.sent) == self.expire_after:
+                    self._valid.clear()
         time.sleep(self.delay)
         return answer or (200, {}, b'{"name": "projects/studio-test/messages/1"}')
 

@@ -1,5 +1,6 @@
 """Real servers on loopback: VictoriaMetrics and Alertmanager from Debian's packages, only unpacked, and a real hub."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -10,10 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 from hub_support import ADMIN, ADMIN_TOKEN, free_port
+from sqlalchemy import Select
+
+from hub.store import open_database
 
 
 def healthy(url: str) -> bool:
@@ -112,6 +116,56 @@ def real_hub(folder: Path, port: int | None = None, **given: str) -> Iterator[ht
         httpx.Client(base_url=url, headers=ADMIN) as client,
     ):
         yield client
+
+
+class HubProcess:
+    """A hub as a process of its own that can be killed and started again on the same port and database."""
+
+    def __init__(self, folder: Path, database_url: str, stdout: int = subprocess.DEVNULL, **given: str) -> None:
+        self.port = free_port()
+        self._env = {**os.environ, **hub_env(folder, database_url, HUB_PORT=str(self.port), **given)}
+        self._stdout = stdout
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        self.process = subprocess.Popen([sys.executable, "-m", "hub"], env=self._env, stdout=self._stdout)
+        wait_until("the hub is ready", lambda: healthy(f"{self.url}/readyz"))
+
+    def kill(self) -> None:
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def megabytes(self) -> float:
+        """The memory it has now."""
+        assert self.process is not None
+        lines = Path(f"/proc/{self.process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+
+def stored(database_url: str, statement: Select[Any]) -> list[tuple[Any, ...]]:
+    """What the database has, opened anew."""
+
+    async def ask() -> list[tuple[Any, ...]]:
+        database = await open_database(database_url)
+        try:
+            return await database.read(lambda conn: [tuple(row) for row in conn.execute(statement)])
+        finally:
+            await database.close()
+
+    return asyncio.run(ask())
 
 
 def enrol(client: httpx.Client, device_id: str, **body: Any) -> dict[str, str]:

@@ -144,8 +144,9 @@ def _postgres_bin() -> Path:
 class Postgres:
     """A PostgreSQL server of our own on a loopback port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, fsync: bool = False) -> None:
         self._bin = _postgres_bin()
+        self._fsync = "on" if fsync else "off"
         self._folder = folder
         self._user = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
         self.port = free_port()
@@ -155,7 +156,8 @@ class Postgres:
         if self._user:
             shutil.chown(self._folder, "postgres", "postgres")
         self._run("initdb", "-D", str(self._folder / "data"), "-U", "hub", "-A", "trust", "--no-sync", "-E", "UTF8")
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder} -c fsync=off"
+        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder}"
+        options += f" -c fsync={self._fsync}"
         self._run(
             "pg_ctl", "-D", str(self._folder / "data"), "-w", "-l", str(self._folder / "log"), "-o", options, "start"
         )

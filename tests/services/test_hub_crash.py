@@ -1,61 +1,28 @@
 """The hub killed with SIGKILL under load: what was answered is there, what was repeated is there once."""
 
-import asyncio
 import contextlib
-import os
 import random
-import signal
-import subprocess
-import sys
+import secrets
+import shutil
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import httpx
 import pytest
-from hub_servers import enrol, healthy, hub_env, wait_until
-from hub_support import ADMIN, free_port
-from sqlalchemy import Select, select
+from hub_servers import HubProcess, enrol, stored
+from hub_support import ADMIN, Postgres
+from sqlalchemy import select
 
 from hub.ids import new_token
-from hub.store import open_database
 from hub.store.tables import devices, heartbeats, run_chunks, runs
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.services]
 KILLS = 3
 WRITERS = 4
-
-
-class Killed:
-    """A hub that is killed and started again on the same port and database."""
-
-    def __init__(self, folder: Path, database_url: str) -> None:
-        self.port = free_port()
-        self._env = {**os.environ, **hub_env(folder, database_url, HUB_PORT=str(self.port), HUB_LOG_LEVEL="ERROR")}
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def start(self) -> None:
-        self._process = subprocess.Popen([sys.executable, "-m", "hub"], env=self._env, stdout=subprocess.DEVNULL)
-        wait_until("the hub is ready", lambda: healthy(f"{self.url}/readyz"))
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.send_signal(signal.SIGKILL)
-            self._process.wait()
-            self._process = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.kill()
 
 
 class Writer(threading.Thread):
@@ -94,23 +61,34 @@ class Writer(threading.Thread):
         return False
 
 
-def rows(database_url: str, statement: Select[Any]) -> list[tuple[Any, ...]]:
-    """What the database has, opened anew."""
+@pytest.fixture(scope="module")
+def durable() -> Iterator[Postgres]:
+    """A PostgreSQL that waits for the disk, as it does in use."""
+    folder = Path(f"/tmp/hub-postgres-{secrets.token_hex(6)}")
+    server = Postgres(folder, fsync=True)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
 
-    async def ask() -> list[tuple[Any, ...]]:
-        database = await open_database(database_url)
-        try:
-            return await database.read(lambda conn: [tuple(row) for row in conn.execute(statement)])
-        finally:
-            await database.close()
 
-    return asyncio.run(ask())
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/hub.db"
+    server: Postgres = request.getfixturevalue("durable")
+    return server.new_database()
 
 
 def test_nothing_that_was_answered_is_lost_and_nothing_doubles(tmp_path: Path, database_url: str) -> None:
     dice, stop = random.Random(1), threading.Event()
     writers: list[Writer] = []
-    with Killed(tmp_path, database_url) as hub, httpx.Client(base_url=hub.url, headers=ADMIN, timeout=30) as admin:
+    with (
+        HubProcess(tmp_path, database_url, HUB_LOG_LEVEL="ERROR") as hub,
+        httpx.Client(base_url=hub.url, headers=ADMIN, timeout=30) as admin,
+    ):
         try:
             for number in range(WRITERS):
                 headers = enrol(admin, f"d{number}")
@@ -130,23 +108,26 @@ def test_nothing_that_was_answered_is_lost_and_nothing_doubles(tmp_path: Path, d
             for writer in writers:
                 writer.join()
     assert sum(writer.repeated for writer in writers) > 0, "the kills were felt"
-    stored = [row[0] for row in rows(database_url, select(heartbeats.c.heartbeat_id))]
+    kept = [row[0] for row in stored(database_url, select(heartbeats.c.heartbeat_id))]
     answered = {beat for writer in writers for beat in writer.beats}
     assert len(answered) > 20
-    assert answered <= set(stored)
-    assert len(stored) == len(set(stored))
+    assert answered <= set(kept)
+    assert len(kept) == len(set(kept))
     for writer in writers:
         run = f"run-{writer.number}"
-        seqs = {row[0] for row in rows(database_url, select(run_chunks.c.seq).where(run_chunks.c.request_id == run))}
+        seqs = {row[0] for row in stored(database_url, select(run_chunks.c.seq).where(run_chunks.c.request_id == run))}
         assert writer.chunks <= seqs
-        counted = rows(database_url, select(runs.c.chunks, runs.c.bytes).where(runs.c.request_id == run))
+        counted = stored(database_url, select(runs.c.chunks, runs.c.bytes).where(runs.c.request_id == run))
         assert counted == [(len(seqs), len(seqs))]
 
 
 def test_a_token_is_consumed_once_though_the_hub_is_killed_meanwhile(tmp_path: Path, database_url: str) -> None:
     won: list[str] = []
     answered: list[int] = []
-    with Killed(tmp_path, database_url) as hub, httpx.Client(base_url=hub.url, timeout=30) as client:
+    with (
+        HubProcess(tmp_path, database_url, HUB_LOG_LEVEL="ERROR") as hub,
+        httpx.Client(base_url=hub.url, timeout=30) as client,
+    ):
         token = client.post("/admin/tokens", json={}, headers=ADMIN).json()["token"]
 
         def register(number: int) -> None:
@@ -172,4 +153,4 @@ def test_a_token_is_consumed_once_though_the_hub_is_killed_meanwhile(tmp_path: P
             thread.join()
     assert len(answered) == 50
     assert len(won) == 1
-    assert [row[0] for row in rows(database_url, select(devices.c.device_id))] == won
+    assert [row[0] for row in stored(database_url, select(devices.c.device_id))] == won

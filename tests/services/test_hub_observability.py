@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,29 +133,68 @@ async def test_the_request_id_reaches_the_database_row(hub: RunningHub) -> None:
     assert hub.lines("heartbeat.ingest")[0]["request_id"] == "mine"
 
 
-async def test_random_paths_methods_and_names_make_no_new_series(tmp_path: Path) -> None:
+async def _call(hub: RunningHub, method: str, path: str, query: str, headers: list[tuple[bytes, bytes]]) -> int:
+    """A request without a server and without a client: the status of its answer."""
+    codes: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"{}", "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            codes.append(message["status"])
+
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": headers,
+        "scheme": "http",
+        "client": ("127.0.0.1", 1),
+        "server": ("hub", 80),
+        "root_path": "",
+        "http_version": "1.1",
+    }
+    await hub.app(scope, receive, send)
+    return codes[0]
+
+
+async def test_a_hundred_thousand_random_requests_make_no_new_series_and_metrics_stay_quick(tmp_path: Path) -> None:
     dice = random.Random(3)
     async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", log_level="ERROR") as hub:
-        tokens = await hub.enrol()
-        for n in range(3000):
-            method = dice.choice(["GET", "POST", "BREW", "X" * 30, f"M{n}"])
-            path = dice.choice(
-                [f"/{n}", f"/admin/devices/{n}", f"/v1/runs/{n}/chunks", f"/v1/apk/download-latest?build_type={n}"]
-            )
-            answer = await hub.client.request(method, path, headers=tokens)
-            assert answer.status_code < 500
+        own = (await hub.enrol(fcm_token="f"))["Authorization"].encode()
+        given = [(b"authorization", own), (b"content-type", b"application/json")]
+        paths = ["/%d", "/%d/%d", "/admin/devices/%d", "/v1/runs/%d/chunks", "/v1/%d", "/static/%d", "/admin/%d"]
+        for n in range(100_000):
+            method = dice.choice(["GET", "POST", "DELETE", "BREW", "X" * 30, f"M{n}"])
+            path = dice.choice(paths)
+            status = await _call(hub, method, path.replace("%d", str(n)), f"build_type={n}", given)
+            assert status < 500
         for n in range(1000):
-            hub.hub.metrics.action(f"action-{n}")
-            hub.hub.metrics.site(f"site-{n}")
-        text = (await hub.client.get("/metrics", headers=ADMIN)).text
+            assert await _call(hub, "GET", "/v1/apk/download-latest", f"build_type={n}", given) == 422
+        metrics = hub.hub.metrics
+        for n in range(100_000):
+            # What a command's action, a build's type, a device and a site become on their way to a label.
+            metrics.fcm_latency.labels(metrics.action(f"action-{n}")).observe(1)
+            metrics.apk_downloads.labels(metrics.build_type(f"type-{n}"), "manual").inc()
+            metrics.runs.labels(metrics.site(f"site-{n}"), "mqtt").inc()
+            metrics.runs_by_device.labels(metrics.device(f"device-{n}")).inc()
+        times = []
+        for _ in range(10):
+            began = time.perf_counter()
+            text = (await hub.client.get("/metrics", headers=ADMIN)).text
+            times.append(time.perf_counter() - began)
         routes = {
             s.labels["route"] for f in text_string_to_metric_families(text) for s in f.samples if "route" in s.labels
         }
-        known = {getattr(route, "path", "") for route in hub.app.routes} | {"unmatched"}
         assert "unmatched" in routes
-        assert all(not any(c.isdigit() for c in r.replace("/v1", "")) for r in routes), routes - known
-        assert hub.hub.metrics.action("action-999") == hub.hub.metrics.site("site-999") == "other"
-        assert text.count("\n") < 2000
+        assert all(not any(c.isdigit() for c in route.replace("/v1", "")) for route in routes), routes
+        assert metrics.action("one more") == metrics.site("one more") == metrics.device("one more") == "other"
+        assert text.count("\n") < 2500
+        assert min(times) < 0.05
+        assert hub.metric("http_requests_total", route="unmatched", method="OTHER", status_code="4xx") > 10_000
 
 
 async def test_the_level_changes_at_run_time(tmp_path: Path) -> None:
@@ -239,18 +280,47 @@ def test_sigterm_writes_out_what_stdout_did_not_take_yet(tmp_path: Path) -> None
     assert process.returncode == 0
 
 
-async def test_every_endpoint_but_the_health_checks_wants_to_know_who_asks(lite: RunningHub) -> None:
-    open_to_all = {"/healthz", "/readyz", "/v1/register", "/login", "/api/v1/provision"}
-    paths = (await lite.client.get("/openapi.json")).json()["paths"]
-    checked = 0
-    for path, methods in paths.items():
-        for method in methods:
-            if path in open_to_all:
-                continue
-            url = path.replace("{", "").replace("}", "").replace("token_id", "A" * 12)
-            for headers in ({}, bearer("x" * 40), bearer("A" * 12 + "." + "b" * 43), {"Cookie": "hub_session=9.9"}):
-                query = {"version_code": 1, "version_name": "1", "build_type": "debug", "method": "ble"}
-                answer = await lite.client.request(method, url, headers=headers, json={}, params=query)
-                assert answer.status_code == 401, (method, path, headers, answer.text)
-                checked += 1
-    assert checked > 60
+OPEN = {"/healthz", "/readyz", "/login", "/static/{name}", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OWN_SECRET = {"/v1/register", "/api/v1/provision"}
+"""What they bring in the body is what proves them: an enrolment token, a provision key."""
+DEVICES_ONLY = {"/v1/heartbeat", "/v1/action-result", "/v1/runs/{run_id}/chunks"}
+EITHER = {"/v1/apk/download-latest"}
+
+
+def _routes(routes: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Every path and method, those that the OpenAPI does not show too."""
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is not None:
+            yield from _routes(inner.routes)
+        else:
+            yield from ((route.path, method) for method in route.methods if method != "HEAD")
+
+
+async def _status(hub: RunningHub, method: str, path: str, headers: dict[str, str]) -> int:
+    url = re.sub(r"\{(\w+)\}", lambda found: "A" * 12, path)
+    query = {"version_code": 1, "version_name": "1", "build_type": "debug", "method": "ble", "timeout": "0.1"}
+    return (await hub.client.request(method, url, headers=headers, json={}, params=query)).status_code
+
+
+async def test_every_route_wants_to_know_who_asks(lite: RunningHub) -> None:
+    """A route that is new is here at once: it must refuse strangers, or be named above as open."""
+    device = await lite.enrol()
+    routes = sorted(set(_routes(lite.app.routes)))
+    shown = (await lite.client.get("/openapi.json")).json()["paths"]
+    assert {(path, method.upper()) for path, methods in shown.items() for method in methods} <= set(routes)
+    assert {path for path, _ in routes} >= OPEN | OWN_SECRET | DEVICES_ONLY | EITHER | {"/"}
+    strangers = [{}, bearer("x" * 40), bearer("A" * 12 + "." + "b" * 43), {"Cookie": "hub_session=9.9"}]
+    for path, method in routes:
+        if path in OPEN | OWN_SECRET:
+            continue
+        refused = 303 if path == "/" else 401
+        for headers in strangers:
+            assert await _status(lite, method, path, headers) == refused, (method, path, headers)
+        if path in DEVICES_ONLY:
+            assert await _status(lite, method, path, ADMIN) == 401, (method, path)
+        elif path not in EITHER:
+            assert await _status(lite, method, path, device) == refused, (method, path)
+    for path in OWN_SECRET:
+        answer = await lite.client.post(path, json={"device_id": "a", "token": "x"})
+        assert answer.status_code == 401 or answer.json()["status"] == "FAILURE"

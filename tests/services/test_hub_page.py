@@ -3,9 +3,7 @@
 import contextlib
 import re
 import shutil
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +22,6 @@ from hub_servers import (
 )
 from hub_support import ADMIN, ADMIN_TOKEN
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-
-from hub.live.broadcast import QUEUED
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.services]
@@ -194,31 +190,3 @@ def _events(client: httpx.Client, count: int, **headers: str) -> list[tuple[int,
             if len(found) == count:
                 break
     return found
-
-
-def test_pages_that_never_read_cost_a_bounded_memory_and_others_go_on(tmp_path: Path) -> None:
-    with real_hub(tmp_path) as client:
-        device = enrol(client, "tablet-1")
-        port = int(client.base_url.port or 0)
-        ask = f"GET /live/events HTTP/1.1\r\nHost: hub\r\nAuthorization: {ADMIN['Authorization']}\r\n\r\n".encode()
-        deaf = [socket.create_connection(("127.0.0.1", port)) for _ in range(500)]
-        try:
-            for connection in deaf:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-                connection.sendall(ask)
-            wait_until("500 pages", lambda: "live_sessions 500.0" in client.get("/metrics", timeout=30).text, 60)
-            body = {"device_id": "tablet-1", "action": "x", "protocol": "mqtt", "request_id": "run-1"}
-            client.post("/admin/command", json=body).raise_for_status()
-            began = time.monotonic()
-            for seq in range(30):
-                chunk = {"seq": seq, "data": "x" * 20_000}
-                client.post("/v1/runs/run-1/chunks", json=chunk, headers=device, timeout=30).raise_for_status()
-            assert client.get("/live/view", timeout=30).status_code == 200
-            assert time.monotonic() - began < 60
-            text = client.get("/metrics", timeout=30).text
-            (queued,) = [float(li.split()[1]) for li in text.splitlines() if li.startswith("live_queue_events ")]
-            assert queued <= QUEUED
-        finally:
-            for connection in deaf:
-                connection.close()
-        wait_until("they are forgotten", lambda: "live_sessions 0.0" in client.get("/metrics", timeout=30).text, 60)

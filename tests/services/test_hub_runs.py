@@ -253,6 +253,19 @@ async def test_an_expired_access_token_is_fetched_once_for_two_hundred_sends(tmp
         assert (len(fcm.sent), fcm.tokens) == (200, 1)
 
 
+async def test_a_token_that_expires_under_two_hundred_sends_is_fetched_anew_once(
+    tmp_path: Path, fcm: FcmStandin
+) -> None:
+    fcm.expire_after, fcm.delay = 100, 0.02
+    async with with_fcm(tmp_path, f"sqlite:///{tmp_path}/hub.db", fcm, dispatch_wait=30, fcm_timeout=20) as hub:
+        await hub.enrol(fcm_token="token-1")
+        answers = await asyncio.gather(*(command(hub, request_id=f"r{n}") for n in range(200)))
+        assert {a.json()["status"] for a in answers} == {"sent"}
+        assert sorted(m["data"]["request_id"] for m in fcm.sent) == sorted(f"r{n}" for n in range(200))
+        assert fcm.tokens == 2
+        assert hub.lines("dispatch.fail") == []
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [(None, 60), ("5", 5), ("-3", 60), ("soon", 60), ("9" * 40, 600), ("", 60), ("Wed, 21 Oct 2015 07:28:00 GMT", 1)],
