@@ -52,7 +52,7 @@ def render(studio: Studio) -> Bundle:
         "alloy/config.alloy": alloy.config(studio),
         **nftables.render(studio),
         **promtail.render(studio),
-        **loki.render(),
+        **loki.render(studio),
         **grafana.render(studio),
         **hostctl.render(),
     }

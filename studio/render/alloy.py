@@ -1,4 +1,4 @@
-"""Alloy: host metrics to VictoriaMetrics and Grafana Cloud, provisioning events and the journal to Loki.
+"""Alloy: host metrics to VictoriaMetrics and Grafana Cloud; provisioning events, the hub's log and the journal to Loki.
 
 Alloy runs where the inventory says `device_metrics: alloy` or has somewhere to ship to; its configuration is rendered
 for every studio, to be looked at.
@@ -10,11 +10,18 @@ from studio.bundle import Artifact
 from studio.model import Studio
 from studio.paths import HOST_CURRENT
 from studio.render.component import Component, loopback
+from studio.render.host_metrics import COLLECTORS
 from studio.render.templates import fill
 
 NAME: Final = "alloy"
 CREDENTIALS: Final = "/run/credentials/alloy.service/"
-FEDERATED: Final = '{__name__=~"(furnace|camera|plant|pipeline)_.+|up|vector_dead_letters_total|ALERTS"}'
+FAMILIES: Final = (
+    *("furnace", "camera", "plant", "pipeline"),
+    *("vector", "vm", "vmalert", "alertmanager"),
+    *("hub", "http", "fcm", "apk", "heartbeats", "runner", "runs?", "live", "provision", "thingsboard"),
+    "process",
+)
+"""What Grafana Cloud gets a copy of: the first words of the names of metrics that dashboards and alerts read."""
 
 
 def secrets(studio: Studio) -> tuple[str, ...]:
@@ -22,6 +29,12 @@ def secrets(studio: Studio) -> tuple[str, ...]:
     cloud = (studio.grafana_cloud.token_secret,) if studio.grafana_cloud else ()
     logs = (studio.logs.token_secret,) if studio.logs.loki_url and studio.logs.user else ()
     return tuple(dict.fromkeys((*cloud, *logs)))
+
+
+def federated(studio: Studio) -> str:
+    """What is copied from VictoriaMetrics to Grafana Cloud. Alloy's own host metrics go there by themselves."""
+    families = (*FAMILIES, "node") if studio.device_metrics != "alloy" else FAMILIES
+    return f'{{__name__=~"({"|".join(families)})_.+|up|ALERTS"}}'
 
 
 def is_needed(studio: Studio) -> bool:
@@ -41,7 +54,8 @@ def config(studio: Studio) -> Artifact:
             storage_address=storage,
             storage_url=f"http://{storage}/api/v1/write",
             cloud=studio.grafana_cloud,
-            federated=FEDERATED,
+            federated=federated(studio),
+            collectors=COLLECTORS,
             credentials=CREDENTIALS,
             loki=loki,
             provisioning=logs.provisioning_events,

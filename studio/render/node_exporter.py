@@ -6,6 +6,7 @@ from studio.bundle import Artifact
 from studio.model import Studio
 from studio.paths import HOST_CURRENT
 from studio.render.component import Component, loopback
+from studio.render.host_metrics import COLLECTORS
 from studio.render.templates import fill
 
 NAME: Final = "node_exporter"
@@ -14,11 +15,8 @@ PACKAGE: Final = "prometheus-node-exporter"
 
 def render(studio: Studio) -> Component:
     port = studio.ports.node_exporter
-    # What is only noise on a studio's host is switched off; the thermal zones and sensors of a Pi are on by default.
-    defaults = (
-        f'ARGS="--web.listen-address=127.0.0.1:{port} --no-collector.nfs --no-collector.nfsd --no-collector.zfs '
-        '--no-collector.infiniband --no-collector.ipvs"\n'
-    )
+    collectors = " ".join(f"--collector.{name}" for name in COLLECTORS)
+    defaults = f'ARGS="--web.listen-address=127.0.0.1:{port} --collector.disable-defaults {collectors}"\n'
     return Component(
         name=NAME,
         order=60,

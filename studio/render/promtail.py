@@ -1,34 +1,25 @@
-"""Promtail's configuration for the provisioning events: for installations that still have it (end of life in 2026)."""
+"""Promtail's configurations: the provisioning events, and the journal with the hub's log.
 
-from typing import Final
+For installations that still have it: Promtail's support ended on 2 March 2026, Alloy does the same (render/alloy.py).
+"""
+
+from typing import Any, Final
 
 from studio.bundle import Artifact
 from studio.model import Studio
-from studio.render.yaml_text import to_yaml
+from studio.render.templates import fill
 
-PATH: Final = "promtail/promtail-provisioning.yaml"
-EXPRESSIONS: Final = {
-    "event": "event",
-    "device_id": "device_id",
-    "method": "method",
-    "elapsed": "elapsed",
-    "retained": "retained",
-    "waiters": "waiters_notified",
-    "timestamp": "timestamp",
-}
+PROVISIONING: Final = "promtail-provisioning.yaml"
+JOURNAL: Final = "promtail-journal.yaml"
+
+
+def _filled(name: str, **values: Any) -> Artifact:
+    return Artifact.text(fill(f"promtail/{name}", **values))
 
 
 def render(studio: Studio) -> dict[str, Artifact]:
-    labels = {"job": "provisioning", "__path__": studio.logs.provisioning_events}
-    stages = [
-        {"json": {"expressions": EXPRESSIONS}},
-        # When the event was, not when it was read.
-        {"timestamp": {"source": "timestamp", "format": "RFC3339Nano"}},
-        {"labels": {"event": None, "method": None, "retained": None}},
-    ]
-    job = {
-        "job_name": "projectplant_provisioning",
-        "static_configs": [{"targets": ["localhost"], "labels": labels}],
-        "pipeline_stages": stages,
+    """promtail/*.yaml: scrape_configs, to be merged into Promtail's own file."""
+    return {
+        f"promtail/{PROVISIONING}": _filled(PROVISIONING, events=studio.logs.provisioning_events),
+        f"promtail/{JOURNAL}": _filled(JOURNAL, studio=studio.name),
     }
-    return {PATH: Artifact.text(to_yaml({"scrape_configs": [job]}, "Merge this into Promtail's scrape_configs."))}
