@@ -13,7 +13,7 @@ CANARY_SECONDS = 90
 WARM_UP_SECONDS = 120
 
 
-def _warming_up(facts: Facts, unit: str, what: str) -> None:
+def warming_up(facts: Facts, unit: str, what: str) -> None:
     """Not a failure yet while a service that has to do with it has just been started."""
     seconds = facts.running_seconds(unit)
     if seconds < WARM_UP_SECONDS:
@@ -35,7 +35,7 @@ def check_scrape_targets_are_up(facts: Facts, expected: Expected) -> None:
     down = [t for t in targets if t["health"] != "up"]
     told = "; ".join(f"{t['labels']['job']}: {t['lastError'] or 'not asked yet'}" for t in down)
     if down and not any(t["lastError"] for t in down):
-        _warming_up(facts, "victoriametrics.service", told)
+        warming_up(facts, "victoriametrics.service", told)
     assert not down, told
 
 
@@ -71,16 +71,16 @@ def _routes(route: dict[str, object]) -> list[tuple[str, str]]:
 def check_alerts_reach_alertmanager(facts: Facts) -> None:
     names = {a["labels"]["alertname"] for a in facts.url("alerts")}
     if "Watchdog" not in names:
-        _warming_up(facts, "alertmanager.service", "the watchdog has not come yet")
-        _warming_up(facts, "vmalert.service", "the watchdog has not come yet")
+        warming_up(facts, "alertmanager.service", "the watchdog has not come yet")
+        warming_up(facts, "vmalert.service", "the watchdog has not come yet")
     assert "Watchdog" in names, "the watchdog, which always fires, is not there: vmalert's alerts do not arrive"
 
 
 def check_canary_comes_through(facts: Facts) -> None:
     age = min(facts.ages("canary", "studio").values(), default=None)
     if age is None or age > CANARY_SECONDS:
-        _warming_up(facts, "monit.service", "monit sends the first canary soon")
-        _warming_up(facts, "vector.service", "no canary came through yet")
+        warming_up(facts, "monit.service", "monit sends the first canary soon")
+        warming_up(facts, "vector.service", "no canary came through yet")
     assert age is not None, "no canary ever came through broker, Vector and VictoriaMetrics"
     assert age <= CANARY_SECONDS, f"the last one came through {age:.0f} s ago"
 

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pytest
-
 from studio.verify.expected import Component, Expected
 from studio.verify.facts import Facts
 
@@ -30,18 +28,14 @@ def check_nothing_listens_that_is_not_declared(facts: Facts, expected: Expected)
     assert not extra, f"not declared: {told}"
 
 
-def check_tls_certificate_is_ours(facts: Facts, expected: Expected) -> None:
-    if expected.manifest["tls"] is None:
-        pytest.skip("no TLS listener: the inventory has no network")
-    tls = facts["tls"]
+def check_tls_certificate_is_ours(facts: Facts, secured: str) -> None:
+    tls = facts["tls"][secured]
     assert tls["error"] is None, f"our authority does not vouch for it: {tls['error']}"
     assert tls["days_left"] > RENEW_DAYS, f"it ends in {tls['days_left']} days; a deploy renews it"
     assert tls["version"] in {"TLSv1.2", "TLSv1.3"}, f"it speaks {tls['version']}"
     assert tls["stranger"] != "trusted", "a public authority vouches for it: this is not our certificate"
 
 
-def check_tls_listener_refuses_plain_mqtt(facts: Facts, expected: Expected) -> None:
-    if expected.manifest["tls"] is None:
-        pytest.skip("no TLS listener: the inventory has no network")
-    answer = facts["tls"]["plain"]
+def check_tls_listener_refuses_plain_mqtt(facts: Facts, secured: str) -> None:
+    answer = facts["tls"][secured]["plain"]
     assert answer == "refused", f"MQTT without TLS got: {answer}"

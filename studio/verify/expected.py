@@ -12,6 +12,7 @@ from studio.render.accounts import Account, accounts
 
 LOOK_BACK = "30d"
 FIREWALL_UNIT = "sensor-pipeline-firewall.service"
+ACCOUNTS_UNIT = "sensor-pipeline-accounts.path"
 Component = dict[str, Any]
 
 
@@ -51,6 +52,13 @@ class Expected:
         """Folders of the host that belong to a container's user."""
         return [folder for c in self.containers for folder in c.get("folders", [])]
 
+    @property
+    def secured(self) -> dict[str, dict[str, Any]]:
+        """By purpose, what listens on the studio's network: {"port", "name" (that of the certificate)}."""
+        certificate = self.manifest["tls"]
+        every = [x for c in self.components for x in c["listens"] if x["address"] in ("0.0.0.0", "::")]  # noqa: S104
+        return {x["purpose"]: {"port": x["port"], "name": certificate["cn"]} for x in every} if certificate else {}
+
     def quadlet(self, component: Component) -> dict[str, list[str]]:
         """The settings of a component's `.container` file, each with all its values."""
         text = self.bundle.files[f"quadlets/{component['name']}.container"].content.decode()
@@ -67,7 +75,8 @@ class Expected:
         return {
             "user": manifest["user"],
             "containers": [c["name"] for c in self.containers],
-            "host_units": [*(c["unit"] for c in self.host_services), FIREWALL_UNIT],
+            "host_units": [*(c["unit"] for c in self.host_services), FIREWALL_UNIT, ACCOUNTS_UNIT],
+            "folders": [folder["path"] for folder in self.folders],
             "packages": manifest["packages"],
             "secrets": [s["name"] for s in manifest["secrets"]],
             "secret_variables": {c["name"]: c["secret_variables"] for c in self.containers if c["secret_variables"]},
@@ -75,7 +84,7 @@ class Expected:
             "mqtt_port": ports.mqtt,
             "accounts": [self._rights(account) for account in self.accounts],
             "canary": {"account": "monit", "topic": self.studio.topics.canary},
-            "tls": manifest["tls"],
+            "tls": self.secured,
             "urls": self._urls(),
         }
 
@@ -102,6 +111,7 @@ class Expected:
 
         return {
             **{f"health {c['name']}": c["health_url"] for c in self.components if c["health_url"]},
+            **(self._hub_urls(victoria) if self.studio.hub.enabled else {}),
             "flags": f"{victoria}/flags",
             "targets": f"{victoria}/api/v1/targets?state=active",
             "rules": f"http://127.0.0.1:{ports.vmalert}/api/v1/rules",
@@ -109,4 +119,16 @@ class Expected:
             "alerts": f"{alerts}/api/v2/alerts",
             "canary": newest(f'pipeline_canary_sent_seconds{{studio="{studio}"}}'),
             "furnaces": newest(f'furnace_furnace_temp{{studio="{studio}"}}'),
+        }
+
+    def _hub_urls(self, victoria: str) -> dict[str, str]:
+        base = f"http://127.0.0.1:{self.studio.ports.hub}"
+        series = {"query": f'hub_mqtt_connected{{studio="{self.studio.name}"}}', "latency_offset": "1ms"}
+        return {
+            "hub ready": f"{base}/readyz",
+            "hub page": f"{base}/",
+            "hub live view": f"{base}/live/view",
+            "hub metrics": f"{base}/metrics",
+            "hub devices": f"{base}/admin/devices",
+            "hub series": f"{victoria}/api/v1/query?{urlencode(series)}",
         }

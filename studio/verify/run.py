@@ -16,7 +16,7 @@ from studio.verify.facts import Facts
 
 HERE: Final = Path(__file__).parent
 Outcome = Literal["ok", "failed", "waiting"]
-GROUPS: Final = ("host", "services", "network", "broker", "data", "monit", "files", "secrets")
+GROUPS: Final = ("host", "services", "network", "broker", "hub", "data", "monit", "files", "secrets")
 PLACES: Final = ("generations", "journal", "command lines", "environments", "podman inspect", "units")
 STRANGERS: Final = ("anonymous", "wrong password", "unknown account", "no password")
 NAMED: Final[dict[str, Callable[[Expected], list[tuple[str, Any]]]]] = {
@@ -26,6 +26,8 @@ NAMED: Final[dict[str, Callable[[Expected], list[tuple[str, Any]]]]] = {
     "listener": lambda e: [(c["name"], c) for c in e.components if c["listens"]],
     "reader": lambda e: [(a.name, a) for a in e.accounts if any(p.activity == "SUBSCRIBE" for p in a.permissions)],
     "account": lambda e: [(a.name, a) for a in e.accounts],
+    "hub": lambda e: [(c["name"], c) for c in e.containers if c["name"] == "hub"],
+    "secured": lambda e: [(purpose, purpose) for purpose in e.secured],
     "furnace": lambda e: [(f.id, f) for f in e.studio.furnaces],
     "place": lambda e: [(p, p) for p in PLACES],
     "stranger": lambda e: [(s, s) for s in STRANGERS],

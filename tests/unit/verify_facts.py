@@ -3,10 +3,11 @@
 import json
 from typing import Any
 
-from studio.verify.expected import Expected
+from studio.verify.expected import ACCOUNTS_UNIT, Expected
 
 NOW = 1_800_000_000.0
 UID, FIRST = 1001, 165536
+TLS = {"error": None, "days_left": 300.0, "version": "TLSv1.3", "stranger": "self-signed", "plain": "refused"}
 
 
 def _containers(expected: Expected) -> dict[str, Any]:
@@ -44,10 +45,15 @@ def _tree(expected: Expected) -> dict[str, Any]:
         "secrets": {".": private, "broker-monit": {"kind": "file", "mode": "0600", "uid": 0, "gid": 0}},
         "state": {
             ".": folder,
+            "hub/accounts": {"kind": "folder", "mode": "0700", "uid": FIRST + 10000, "gid": 0},
             "hivemq-rbac": folder,
             "hivemq-rbac/credentials.xml": {"kind": "file", "mode": "0400", "uid": FIRST + 9999, "gid": 0},
         },
         "extensions": {".": folder},
+        "folders": {
+            f["path"]: {"kind": "folder", "mode": f["mode"], "uid": FIRST + f["uid"] - 1, "gid": 0}
+            for f in expected.folders
+        },
         "quadlets": {"kind": "link", "target": "/var/lib/sensor-pipeline/current/quadlets"},
     }
 
@@ -87,6 +93,13 @@ def _urls(expected: Expected) -> dict[str, Any]:
         "furnaces": {"data": {"result": furnaces}},
     }
     told = {name: {"status": 200, "text": "", "json": answer} for name, answer in answers.items()}
+    answers = {
+        "hub ready": {"status": "ok", "problems": {}},
+        "hub series": {"data": {"result": [newest("studio", expected.studio.name)]}},
+    }
+    told |= {name: {"status": 200, "text": "", "json": answer} for name, answer in answers.items()}
+    told |= {f"hub {name}": {"status": 401, "text": "", "json": None} for name in ("live view", "metrics", "devices")}
+    told["hub page"] = {"status": 200, "text": '<form method="post" action="/login">', "json": None}
     told["flags"] = {"status": 200, "text": '-other="1"\n-retentionPeriod="100y"\n', "json": None}
     healths = {f"health {c['name']}" for c in expected.components if c["health_url"]}
     return {**told, **{name: {"status": 200, "text": "OK", "json": None} for name in healths}}
@@ -113,6 +126,7 @@ def right(expected: Expected) -> dict[str, Any]:
         "out_of_date": {},
         "problems": [],
         "secrets": [{"name": s["name"], "set": True} for s in manifest["secrets"]],
+        "provisioned": {"accounts": 2, "left_out": [], "refused": None},
     }
     monitrc = expected.bundle.files["monit/monitrc"].content.decode().splitlines()
     monitored = [line.split()[2].strip('"') for line in monitrc if line.startswith("check ")]
@@ -123,14 +137,14 @@ def right(expected: Expected) -> dict[str, Any]:
         "account": {"exists": True, "uid": UID, "groups": ["studio"], "linger": True, "subuid": [[FIRST, 65536]]},
         "packages": dict.fromkeys(manifest["packages"], "installed"),
         "user_units": {c["unit"]: units[c["unit"]] for c in expected.containers},
-        "host_units": hosted,
+        "host_units": {**hosted, ACCOUNTS_UNIT: unit},
         "containers": _containers(expected),
         "listeners": listeners,
         "firewall": {"loaded": rules, "at_boot": "enabled"},
         "monit": {"code": 0, "said": "", "checks": dict.fromkeys(monitored, "OK")},
         "tree": _tree(expected),
         "broker": _broker(expected),
-        "tls": {"error": None, "days_left": 300.0, "version": "TLSv1.3", "stranger": "self-signed", "plain": "refused"},
+        "tls": {purpose: dict(TLS) for purpose in expected.secured},
         "urls": _urls(expected),
         "status": [0, json.dumps(status)],
         "secrets_present": [s["name"] for s in manifest["secrets"]],

@@ -40,7 +40,7 @@ def below(folder: Path, *, hashes: bool = False) -> dict[str, dict[str, Any]]:
     return found
 
 
-def tree(uid: int | None) -> dict[str, Any]:
+def tree(uid: int | None, folders: list[str]) -> dict[str, Any]:
     """The product's folders on the host."""
     current = BASE / "current"
     return {
@@ -51,6 +51,7 @@ def tree(uid: int | None) -> dict[str, Any]:
         "secrets": below(BASE / "secrets"),
         "state": below(BASE / "state"),
         "extensions": below(BASE / "extensions"),
+        "folders": {folder: entry(Path(folder)) for folder in folders},
         "quadlets": entry(Path("/etc/containers/systemd/users", str(uid))) if uid is not None else {"kind": "absent"},
     }
 

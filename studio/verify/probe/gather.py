@@ -39,7 +39,7 @@ def gather(question: dict[str, Any]) -> dict[str, Any]:
     user, names = question["user"], question["containers"]
     account = system.account(user)
     if not account["exists"]:
-        return {"account": account, "packages": system.packages(question["packages"]), "tree": files.tree(None)}
+        return {"account": account, "packages": system.packages(question["packages"]), "tree": files.tree(None, [])}
     values = secret_values(question["secrets"], user)
     allowed = may_have(question["secret_variables"], {"user": user})
     parts: dict[str, Callable[[], Any]] = {
@@ -50,10 +50,10 @@ def gather(question: dict[str, Any]) -> dict[str, Any]:
         "listeners": system.listeners,
         "firewall": lambda: system.firewall(question["firewall_unit"]),
         "monit": system.monit,
-        "tree": lambda: files.tree(account["uid"]),
+        "tree": lambda: files.tree(account["uid"], question["folders"]),
         "manifest": files.manifest,
         "broker": lambda: broker.ask(question["mqtt_port"], question["accounts"], values, question["canary"]),
-        "tls": lambda: tls.ask(question["tls"]["port"], question["tls"]["cn"]) if question["tls"] else None,
+        "tls": lambda: {purpose: tls.ask(**about) for purpose, about in question["tls"].items()},
         "urls": lambda: {name: shell.fetch(url) for name, url in question["urls"].items()},
         "status": lambda: shell.run(["/var/lib/sensor-pipeline/current/bin/hostctl", "status", "--json"]),
     }
