@@ -118,6 +118,30 @@ def status(name: Name = None, json: Json = False) -> None:
     status.status(name, as_json=json)
 
 
+@app.command(
+    epilog=examples(
+        "studio replay rosewood --from 24h                              what would have fired since yesterday?",
+        "studio replay rosewood --from 2026-11-01 --to 2026-11-08",
+        "studio replay rosewood --from 7d --json | jq length",
+    )
+)
+def replay(
+    name: Name = None,
+    since: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="2026-11-20, 2026-11-20T08:30, or 24h, 7d for so long ago")
+    ] = "24h",
+    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="now when left out")] = None,
+    url: Annotated[
+        str | None, typer.Option(metavar="URL", help="another VictoriaMetrics, as the host reaches it")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Run this repository's alert rules over stored history and show what would have fired; nobody is alerted."""
+    from studio.cli import replay
+
+    replay.replay(name, since, until, url, as_json=json)
+
+
 @app.command(epilog=examples("studio rollback rosewood", "studio rollback rosewood --to 3f2a"))
 def rollback(
     name: Name = None,

@@ -16,13 +16,12 @@ PROGRAM: Final = "/vmalert-prod"
 RULES: Final = f"{CONFIG}/rules/*.yml"
 
 
-def _files(studio: Studio, groups: dict[str, list[dict[str, Any]]]) -> dict[str, Artifact]:
+def rule_files(studio: Studio, groups: dict[str, list[dict[str, Any]]]) -> dict[str, str]:
+    """The text of each group's file."""
     return {
-        f"vmalert/rules/{name}.yml": Artifact.text(
-            to_yaml(
-                {"groups": [{"name": name, "interval": f"{rules.interval(name)}s", "rules": found}]},
-                f"From alerts/ and the inventory of studio {studio.name}.",
-            )
+        name: to_yaml(
+            {"groups": [{"name": name, "interval": f"{rules.interval(name)}s", "rules": found}]},
+            f"From alerts/ and the inventory of studio {studio.name}.",
         )
         for name, found in groups.items()
     }
@@ -61,7 +60,7 @@ def render(studio: Studio) -> Component:
         name=NAME,
         order=50,
         start_timeout=studio.start_timeout_seconds,
-        files=_files(studio, groups),
+        files={f"vmalert/rules/{name}.yml": Artifact.text(text) for name, text in rule_files(studio, groups).items()},
         container=container,
         image=studio.images.vmalert,
         listens=(loopback(ports.vmalert, "http"),),

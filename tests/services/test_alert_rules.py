@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lab.plain import parts
+from lab.rules.__main__ import GOAL, every_mutant, survivors
 from lab.rules.cases import cases
 from lab.rules.hazards import in_weather
 from lab.rules.tool import judge, trial
@@ -48,3 +49,11 @@ def test_a_case_that_expects_the_wrong_thing_is_told(root: Path, tmp_path: Path)
     verdict = judge(root, tmp_path, wrong, trial(LAB, "FurnaceTempLow"))
     assert not verdict.passed
     assert "FurnaceTempHigh" in verdict.said
+
+
+def test_a_sample_of_the_rules_mutants_is_caught(root: Path) -> None:
+    """All of them: python -m lab.rules"""
+    found = every_mutant(list(entries()))[3::15]
+    assert len(found) >= 25
+    left = survivors(root, found)
+    assert len(left) <= (1 - GOAL) * len(found), [(m.rule, m.change) for m in left]

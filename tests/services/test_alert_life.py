@@ -1,0 +1,89 @@
+"""Simulated days of a studio in a real VictoriaMetrics, and the rules over them by `vmalert -replay`."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alert_support import EPOCH, asked, replay, replayed, samples, store, studio, victoriametrics
+
+from lab.plain import parts
+from lab.simulator.day import EXPECTED, bad_day
+from lab.simulator.life import DAY, HOUR, clean_life
+from studio.replay.episodes import Episode, episodes
+
+pytestmark = pytest.mark.services
+STUDIO = studio()
+WEEK = 7 * DAY
+
+
+@pytest.fixture(scope="module")
+def root() -> Path:
+    return parts.build_root()
+
+
+@pytest.fixture(scope="module")
+def day(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A VictoriaMetrics with the bad day in it."""
+    with victoriametrics(root, tmp_path_factory.mktemp("day")) as url:
+        store(url, bad_day(STUDIO), DAY)
+        yield url
+
+
+@pytest.fixture(scope="module")
+def told(root: Path, day: str) -> list[Episode]:
+    return replayed(root, STUDIO, day, DAY)
+
+
+def test_a_bad_day_raises_the_expected_alerts_each_once_and_no_others(told: list[Episode]) -> None:
+    assert sorted((e.alert, e.about, e.begin > EPOCH + 12 * HOUR) for e in told) == sorted(
+        (e.alert, e.about, e.earliest > 12 * HOUR) for e in EXPECTED
+    )
+
+
+def test_each_begins_when_it_should(told: list[Episode]) -> None:
+    found = {(e.alert, e.about, e.begin > EPOCH + 12 * HOUR): e.begin - EPOCH for e in told}
+    for expected in EXPECTED:
+        begin = found[expected.alert, expected.about, expected.earliest > 12 * HOUR]
+        assert expected.earliest <= begin <= expected.latest, expected.alert
+
+
+def test_each_ends_when_its_cause_has_ended(told: list[Episode]) -> None:
+    assert max(e.end for e in told) < EPOCH + 22 * HOUR
+    assert all(e.seconds <= 2.5 * HOUR for e in told)
+
+
+def test_a_replay_changes_nothing_that_is_stored(root: Path, day: str) -> None:
+    before = samples(day)
+    assert replayed(root, STUDIO, day, DAY)
+    assert samples(day) == before
+
+
+def test_a_clean_week_raises_no_alert(root: Path, tmp_path: Path) -> None:
+    with victoriametrics(root, tmp_path) as url:
+        assert store(url, clean_life(STUDIO), WEEK) > 2_000_000
+        done = replay(asked(root, STUDIO, url, WEEK))
+    assert done.returncode == 0, done.stderr
+    assert [(e.alert, e.about) for e in episodes(done.stdout.splitlines())] == []
+    # The rules were evaluated all the time.
+    (watchdog,) = [json.loads(line) for line in done.stdout.splitlines()]
+    assert watchdog["metric"]["alertname"] == "Watchdog"
+    assert len(watchdog["values"]) > 0.99 * WEEK / 15
+
+
+def test_what_vmalert_cannot_read_is_told_in_its_words(root: Path, day: str) -> None:
+    broken = {
+        **asked(root, STUDIO, day, DAY),
+        "rules": {"broken.yml": "groups: [{name: x, rules: [{alert: A, expr: ')'}]}]"},
+    }
+    done = replay(broken)
+    assert done.returncode == 1
+    assert done.stderr.startswith("vmalert could not replay:")
+    assert "broken.yml" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_storage_that_is_not_there_is_told(root: Path, day: str) -> None:
+    what = {**asked(root, STUDIO, day, DAY), "storage": ["/bin/false"]}
+    done = replay(what)
+    assert (done.returncode, done.stderr.splitlines()[0]) == (1, "the throw-away VictoriaMetrics does not start:")

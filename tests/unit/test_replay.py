@@ -1,0 +1,136 @@
+"""studio replay: what the host is asked, and what is made of its answer."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from studio.cli import replay
+from studio.cli.app import run
+from studio.cli.outcome import Stop
+from studio.host.reach import Answer
+from studio.model import load_studio
+from studio.render import rules
+from studio.replay.episodes import episodes, timeline
+from studio.replay.question import question
+
+LAB = load_studio("lab")
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def line(alert: str, seconds: list[int], **labels: str) -> str:
+    metric = {"__name__": "ALERTS", "alertstate": "firing", "alertname": alert, "alertgroup": "shop", "studio": "lab"}
+    stamps = [(int(BEGIN.timestamp()) + s) * 1000 for s in seconds]
+    return json.dumps({"metric": {**metric, **labels}, "values": [1] * len(seconds), "timestamps": stamps})
+
+
+LINES = [
+    line("FlameOut", [60, 75, 90, 600, 615], furnace="main", type="shop", severity="critical", db="sensors"),
+    line("Watchdog", list(range(0, 900, 15)), type="system", severity="none"),
+    line("FurnaceTempLow", [0, 15], furnace="main", type="shop", severity="critical"),
+]
+
+
+def test_episodes_are_runs_of_evaluations_without_the_watchdogs() -> None:
+    found = [(e.alert, e.about, e.begin - BEGIN.timestamp(), e.seconds) for e in episodes(LINES)]
+    assert found == [
+        ("FurnaceTempLow", "furnace=main", 0, 15),
+        ("FlameOut", "furnace=main", 60, 30),
+        ("FlameOut", "furnace=main", 600, 15),
+    ]
+
+
+def test_one_missing_evaluation_does_not_end_an_episode() -> None:
+    (found,) = episodes([line("FlameOut", [0, 15, 45, 60])])
+    assert found.seconds == 60
+
+
+def test_the_timeline_is_black_where_an_alert_fires() -> None:
+    begin = BEGIN.timestamp()
+    bars = timeline(episodes(LINES), begin, begin + 1000, 10)
+    assert bars["FlameOut", "furnace=main"] == "█·····█···"
+    assert bars["FurnaceTempLow", "furnace=main"] == "█·········"
+
+
+def test_the_rules_are_those_of_the_inventory() -> None:
+    asked = question(LAB, BEGIN, NOW)
+    assert {name.removesuffix(".yml") for name in asked["rules"]} == set(rules.groups(LAB))
+    assert (asked["from"], asked["to"]) == ("2026-03-01T12:00:00Z", "2026-03-02T12:00:00Z")
+
+
+def test_nobody_is_alerted_and_nothing_is_written_to_the_studios_storage() -> None:
+    asked = question(LAB, BEGIN, NOW)
+    words = [*asked["vmalert"], *asked["storage"]]
+    assert not [w for w in words if w.startswith("-notifier") or "promscrape" in w or str(LAB.ports.alertmanager) in w]
+    assert [w for w in words if w.startswith("-remoteWrite.url")] == ["-remoteWrite.url=http://127.0.0.1:{port}"]
+    assert [w for w in words if str(LAB.ports.victoriametrics) in w] == ["-datasource.url=http://127.0.0.1:8428"]
+    assert "-httpListenAddr=127.0.0.1:{port}" in asked["storage"]
+
+
+def test_containers_are_the_accounts_and_leave_nothing() -> None:
+    asked = question(LAB, BEGIN, NOW)
+    for argv in (asked["vmalert"], asked["storage"]):
+        assert argv[:3] == ["runuser", "-u", "studio"]
+        assert {"--rm", "--read-only", "--cap-drop=all", "--pull=never"} <= set(argv)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("24h", datetime(2026, 3, 1, 12, tzinfo=UTC)),
+        ("7d", datetime(2026, 2, 23, 12, tzinfo=UTC)),
+        ("2026-02-20T08:30Z", datetime(2026, 2, 20, 8, 30, tzinfo=UTC)),
+    ],
+)
+def test_times_are_dates_or_spans(text: str, expected: datetime) -> None:
+    assert replay.moment(text, NOW) == expected
+
+
+def test_what_is_no_time_is_told() -> None:
+    with pytest.raises(Stop, match="'yesterday' is no time: give 2026-11-20") as stop:
+        replay.moment("yesterday", NOW)
+    assert stop.value.code == 2
+
+
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The host answers with LINES; what it was asked is noted."""
+    asked: dict[str, Any] = {}
+
+    def run_there(_studio: Any, argv: list[str], *, stdin: bytes, timeout: float) -> Answer:
+        asked.update(argv=argv, question=json.loads(stdin))
+        return Answer(asked.get("code", 0), "\n".join(LINES).encode(), "vmalert could not replay:\nit said so")
+
+    monkeypatch.setattr(replay, "run", run_there)
+    return asked
+
+
+def test_the_table_and_the_timeline(answered: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["replay", "lab", "--from", "2026-03-01T12:00Z", "--to", "2026-03-02T12:00Z"]) == 0
+    said = capsys.readouterr().out
+    assert "FurnaceTempLow" in said
+    assert "furnace=main" in said
+    assert "0:00:30" in said
+    assert "█" in said
+    assert "def replay(" in answered["argv"][-1]
+
+
+def test_json_for_programs(answered: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["replay", "lab", "--from", "2026-03-01T12:00Z", "--to", "2026-03-02T12:00Z", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [e["alert"] for e in found] == ["FurnaceTempLow", "FlameOut", "FlameOut"]
+    assert found[0]["labels"]["furnace"] == "main"
+    assert answered["question"]["from"] == "2026-03-01T12:00:00Z"
+
+
+def test_a_time_that_ends_before_it_begins_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["replay", "lab", "--from", "2026-03-02", "--to", "2026-03-01"]) == 2
+    assert "must be before" in capsys.readouterr().err
+
+
+def test_what_the_host_says_is_told(answered: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    answered["code"] = 1
+    assert run(["replay", "lab", "--from", "24h"]) == 1
+    assert capsys.readouterr().err == "studio: lab: vmalert could not replay:\nit said so\n"
