@@ -14,6 +14,7 @@ from rich.table import Table
 from lab import build, guest, state, studio_host
 from lab.can_boot import why_not
 from lab.host import LabHost
+from lab.hub_demo import DemoHub, show_runs
 from lab.plain import demo as plain_demo
 from lab.plain import run as plain_run
 from lab.run import LabError, say, step
@@ -29,6 +30,8 @@ PAGES: Final = {
     "Vector (health)": (8686, "/health"),
     "Vector (metrics)": (9598, "/metrics"),
     "node_exporter": (9100, "/metrics"),
+    "hub (page; log in with the admin token)": (8080, "/"),
+    "hub (its HTTP interface)": (8080, "/docs"),
     "recorded alerts (stand-in of Grafana IRM)": (9911, "/lab/records"),
 }
 
@@ -44,11 +47,17 @@ def run(host: LabHost) -> int:
         if stream(studio_host.deploy_argv(host)):
             raise LabError("the deploy failed; what it said stands above")
     with step("the simulated studio"):
-        studio_host.start_feed(host, studio)
+        hub = DemoHub(host, studio_host.secret(host, "hub-admin-token"))
+        studio_host.start_feed(host, studio, tablet=hub.enrolment_token())
         wait_for_data(host, studio)
+    with step("the hub: a plant is waited for, and watered"):
+        waited = hub.wait_for(studio.plants[0].id)
+        watered = hub.command(studio.plants[0].id, "water")
     with step("the verification: studio verify lab"):
         verified = stream(guest.enter(host.name, ["/opt/venv/bin/studio", "verify", studio.name]))
     show(host, studio)
+    show_runs(studio.plants[0].title, waited, watered)
+    show_next(host, studio)
     return verified
 
 
@@ -94,7 +103,7 @@ def wait_for_data(host: LabHost, studio: Studio) -> None:
 
 
 def show(host: LabHost, studio: Studio) -> None:
-    """The tables: services, addresses, temperatures; and what to do next."""
+    """The tables: services, addresses, temperatures."""
     out = Console(width=None if sys.stdout.isatty() else 140)
     out.print()
     stream(guest.enter(host.name, ["/opt/venv/bin/studio", "status", studio.name], {"COLUMNS": str(out.width)}))
@@ -116,15 +125,20 @@ def show(host: LabHost, studio: Studio) -> None:
         furnaces.add_row(furnace.title, f"{value:.1f}", f"{age:.0f} s", limits)
     out.print("\n[bold]Newest temperatures, as VictoriaMetrics answers[/bold]")
     out.print(furnaces)
+
+
+def show_next(host: LabHost, studio: Studio) -> None:
+    """What to do next."""
     words = {"lab": ".venv/bin/python -m lab", "name": host.name, "first": studio.furnaces[0].id}
     for what, why in NEXT:
-        out.print(f"  {what.format(**words):<60} {why}" if why else f"\n{what}", markup=False, highlight=False)
+        print(f"  {what.format(**words):<60} {why}" if why else f"\n{what}", flush=True)
 
 
 NEXT = (
     ("Look around", ""),
     ("{lab} shell {name}", "a root shell on the host; try: studio status, hostctl status"),
     ("{lab} exec {name} -- journalctl -f", "what all parts say"),
+    ("{lab} exec {name} -- hostctl secrets show hub-admin-token", "logs in to the hub's page"),
     ("Break it", ""),
     ("{lab} demo --trouble {first}=flame-out", "it cools; the artist is told (recorded alerts)"),
     ("{lab} demo --well", "all furnaces are well again"),
@@ -178,7 +192,7 @@ def main(argv: list[str] | None = None) -> int:
             trouble(host, args.trouble or [])
         elif reason := why_not():
             say(f"no host can be booted here: {reason}")
-            say("the same parts run as plain processes instead, without systemd, containers, HiveMQ and TLS")
+            say("the same parts run as plain processes instead, without systemd, containers, HiveMQ, TLS and the hub")
             return plain_demo.main()
         else:
             return run(host)

@@ -74,8 +74,12 @@ def secret(host: LabHost, name: str) -> str:
     return host.exec(["/var/lib/sensor-pipeline/current/bin/hostctl", "secrets", "show", name]).stdout.rstrip("\n")
 
 
-def start_feed(host: LabHost, studio: Studio, *, speed: float = 1.0) -> None:
-    """Start the simulated studio: every device with its own account, over TLS, to the host's address."""
+def start_feed(host: LabHost, studio: Studio, *, speed: float = 1.0, tablet: str | None = None) -> None:
+    """Start the simulated studio: every device with its own account, over TLS, to the host's address.
+
+    Args:
+        tablet: an enrolment token of the hub, with which a tablet registers and beats.
+    """
     settings = {
         "inventory": str(REPOSITORY / "inventories" / f"{studio.name}.yaml"),
         "host": host.address if studio.network else "127.0.0.1",
@@ -84,6 +88,7 @@ def start_feed(host: LabHost, studio: Studio, *, speed: float = 1.0) -> None:
         "passwords": {device.id: secret(host, f"device-{device.id}") for _, device in studio.devices},
         "moods": str(MOODS),
         "speed": speed,
+        "hub": {"url": f"http://127.0.0.1:{studio.ports.hub}", "token": tablet} if tablet else None,
     }
     host.write(str(FOLDER / "simulator.json"), json.dumps(settings), mode="0600")
     install_unit(host, "lab-simulator", "Simulated studio", f"{PYTHON} -m lab.simulator.feed {FOLDER}/simulator.json")

@@ -13,6 +13,7 @@ from typing import Final
 from hostctl import broker, credentials
 from lab.plain import parts
 from studio.model import Studio
+from studio.model.hub import Hub
 from studio.model.loader import load_studio
 from studio.model.services import Ports
 from studio.paths import ROOT
@@ -44,9 +45,9 @@ def free_ports(count: int) -> list[int]:
 
 
 def plain_studio() -> Studio:
-    """The studio of inventories/lab.yaml with what a plain process can have: free ports, Mosquitto, loopback alone."""
+    """The lab's studio with what plain processes can have: free ports, Mosquitto, loopback, no hub."""
     ports = Ports(**dict(zip(Ports.model_fields, free_ports(len(Ports.model_fields)), strict=True)))
-    changes = {"ports": ports, "broker": "mosquitto", "network": None}
+    changes = {"ports": ports, "broker": "mosquitto", "network": None, "hub": Hub(enabled=False)}
     return load_studio("lab").model_copy(update=changes)
 
 
@@ -101,6 +102,7 @@ class Layout:
             for name, password in passwords.items()
         ]
         self._secret("mosquitto/passwd", credentials.mosquitto(users).decode())
+        self._secret("mosquitto/acl", (self.folder / "current/mosquitto/acl").read_text())
         return {name.removeprefix("device-"): word for name, word in passwords.items() if name.startswith("device-")}
 
     def _secret(self, name: str, value: str) -> None:

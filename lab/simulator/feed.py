@@ -4,13 +4,14 @@
 
 SETTINGS.json (mode 0600, it holds passwords): {"inventory": path, "host": name or address, "port": 8883, "ca": path,
 "passwords": {device: password}, "moods": path of a JSON file {furnace: mood} that is read again when it changes,
-"speed": 1}.
+"speed": 1, "hub": {"url", "token" (a tablet's enrolment)} or nothing}.
 """
 
 import json
 import logging
 import ssl
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
+from lab.simulator import commands
 from lab.simulator.messages import StudioSimulation
 from lab.simulator.physics import Mood
 from studio.model import Studio
@@ -26,7 +28,7 @@ from studio.model.loader import load_studio
 log = logging.getLogger("simulator")
 
 
-def connect(settings: dict[str, Any], device: str) -> Client:
+def connect(settings: dict[str, Any], kind: str, device: str) -> Client:
     """A client with the device's account that connects in the background, again whenever it is cut off."""
     client = Client(CallbackAPIVersion.VERSION2, client_id=f"simulated-{device}")
     client.username_pw_set(f"device-{device}", settings["passwords"][device])
@@ -34,6 +36,7 @@ def connect(settings: dict[str, Any], device: str) -> Client:
         client.tls_set_context(ssl.create_default_context(cafile=settings["ca"]))
     client.max_queued_messages_set(1000)
     client.reconnect_delay_set(1, 5)
+    commands.obey(client, kind, device)
     client.connect_async(settings["host"], settings["port"], keepalive=20)
     client.loop_start()
     return client
@@ -66,7 +69,9 @@ def play(studio: Studio, settings: dict[str, Any]) -> None:
     """Send every message at its time, for ever; what is late because the process slept is skipped, not caught up."""
     simulation = StudioSimulation(studio, speed=float(settings.get("speed", 1)))
     moods = Moods(Path(settings["moods"]) if settings.get("moods") else None)
-    clients = {device.id: connect(settings, device.id) for _, device in studio.devices}
+    clients = {device.id: connect(settings, kind, device.id) for kind, device in studio.devices}
+    if hub := settings.get("hub"):
+        threading.Thread(target=commands.beat, args=(hub["url"], hub["token"]), daemon=True).start()
     begun = time.monotonic()
     for message in simulation.messages():
         wait = begun + message.at - time.monotonic()

@@ -36,11 +36,23 @@ def shown() -> Iterator[str]:
 
 
 def test_it_ends_with_services_addresses_and_temperatures(shown: str) -> None:
-    for service in ("victoriametrics", "hivemq", "vector", "alertmanager", "vmalert", "node_exporter", "monit"):
+    for service in ("victoriametrics", "hivemq", "vector", "alertmanager", "vmalert", "node_exporter", "monit", "hub"):
         assert service in shown
     assert "0 failed" in shown
     assert "Main furnace" in shown
     assert "make demo-down" in shown
+
+
+def test_the_devices_use_the_hub(shown: str) -> None:
+    assert "Fern was waited for: " in shown
+    assert "(water, by mqtt) ended: ok" in shown
+    assert "fern: water: done" in shown
+    host = LabHost(demo.NAME)
+    token = host.exec(["hostctl", "secrets", "show", "hub-admin-token"]).stdout.strip()
+    assert token not in shown
+    url = f"http://127.0.0.1:{host.port(8080)}/admin/devices"
+    devices = requests.get(url, headers={"Authorization": f"Bearer {token}"}, timeout=10).json()
+    assert {"tablet-1", "fern"} <= {d["device_id"] for d in devices}
 
 
 def test_what_is_a_stand_in_is_marked(shown: str) -> None:
