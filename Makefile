@@ -37,6 +37,8 @@ needs:
 	has systemd-analyze || missing="$$missing systemd"; \
 	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$$missing postgresql"; \
 	test -z "$$missing" || { echo "test: installing$$missing"; apt-get update -q && apt-get install -yq --no-install-recommends $$missing; }
+	@command -v go >/dev/null || test -x /usr/local/go/bin/go || { echo "test: the Go toolchain (1.26 or newer) is missing: https://go.dev/dl" >&2; exit 1; }
+	@$(VENV)/bin/python tests/services/loki_support.py
 
 test-fast: setup lint  ## the unit tests: a minute, no lab host
 	@$(VENV)/bin/pytest -n 2 --dist loadfile tests/unit
@@ -53,6 +55,7 @@ bench: setup  ## benchmarks against peers, each a ratio of one run
 lock: setup  ## resolve requirements.lock anew from pyproject.toml
 	@$(VENV)/bin/pip install --quiet uv
 	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --upgrade pyproject.toml -o requirements.lock
+	@$(VENV)/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --constraints requirements.lock hub/requirements.in -o hub/requirements.lock
 
 clean: demo-down  ## remove what was built here
 	@rm -rf $(VENV) .lab
