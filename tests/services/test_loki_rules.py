@@ -1,4 +1,4 @@
-"""The log rules, by Loki's own code: lines that the hub writes, through Promtail's and Alloy's stages, into the rules."""
+"""The log rules, by Loki's own code: what the hub writes goes through Promtail's and Alloy's stages into the rules."""
 
 import os
 from collections.abc import Iterator
