@@ -84,9 +84,9 @@ def test_a_role_of_another_form_is_left_out_with_its_user(role: dict[str, Any]) 
     "user",
     [
         {"name": "a:b"}, {"name": "a\nb"}, {"name": "a#"}, {"name": "+"}, {"name": ""}, {"name": None},
-        {"name": "x" * 200}, {"name": "${{clientid}}"}, {"hash": "x"}, {"hash": f"{HASH}:1"}, {"hash": "YQ==:0:YQ=="}, {"hash": None},
-        {"hash": HASH.replace(":10000:", ":99999999:")}, {"roles": []}, {"roles": ["vector"]}, {"roles": [["x"]]},
-        {"roles": ["provisioned-eye", "provisioned-eye"]},
+        {"name": "x" * 200}, {"name": "${{clientid}}"}, {"hash": "x"}, {"hash": f"{HASH}:1"}, {"hash": "YQ==:0:YQ=="},
+        {"hash": None}, {"hash": HASH.replace(":10000:", ":99999999:")}, {"roles": []}, {"roles": ["vector"]},
+        {"roles": [["x"]]}, {"roles": ["provisioned-eye", "provisioned-eye"]},
     ],
 )  # fmt: skip
 def test_a_user_of_another_form_is_left_out_and_the_others_are_not(user: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 
 from studio.bundle import Bundle
 from studio.model import InventoryError, Studio, load_studio
+from studio.paths import HUB, ROOT
 from studio.render import hub_image, render
 from studio.render.accounts import accounts
 
@@ -121,3 +123,18 @@ def test_what_does_not_fit_is_told(tmp_path: Path, text: str, field: str, what: 
         load_studio(tmp_path / "x.yaml")
     assert field in str(told.value)
     assert what in str(told.value)
+
+
+def entries(lock: str) -> dict[str, str]:
+    """The pins of a lock file with their conditions and hashes, by package."""
+    found = [entry.strip() for entry in re.split(r"(?<!\\)\n", lock) if entry.strip()]
+    return {re.split(r"[=\[ ;]", entry, maxsplit=1)[0]: entry for entry in found}
+
+
+def test_the_images_packages_are_pinned_as_the_repositorys_are() -> None:
+    whole, own = (entries((ROOT / name).read_text()) for name in ("requirements.lock", "hub/requirements.lock"))
+    assert {name: whole.get(name) for name in own} == own, "run: make lock"
+    wanted = {
+        line.partition(";")[0].partition("[")[0].strip() for line in (HUB / "requirements.in").read_text().splitlines()
+    }
+    assert {name for name in wanted if name and not name.startswith("#")} <= set(own)
