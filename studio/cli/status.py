@@ -174,6 +174,8 @@ def show(console: Console, told: Mapping[str, Any]) -> None:
     console.print(f"generations: {', '.join(kept)}")
     for step, reasons in told["out_of_date"].items():
         console.print(f"[yellow]out of date[/yellow] {step}: {escape('; '.join(reasons))}")
+    if refused := (told.get("provisioned") or {}).get("refused"):
+        console.print(f"[red]refused[/red] accounts that the hub added: {escape(refused)}")
     for warning in [*told["problems"], *told["warnings"]]:
         console.print(f"[yellow]warning[/yellow] {escape(warning)}")
 

@@ -16,6 +16,7 @@ STEPS = [
     "Get the image of victoriametrics",
     "Get the image of hivemq",
     "Get the image of vector",
+    "Get the image of hub",
     "Install the broker's extension",
     "Make the secrets",
     "Make the TLS certificate",

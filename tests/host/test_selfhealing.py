@@ -18,7 +18,7 @@ from studio.paths import ROOT
 
 pytestmark = pytest.mark.lab
 
-CONTAINERS = ("victoriametrics", "hivemq", "vector", "vmalert", "alertmanager")
+CONTAINERS = ("victoriametrics", "hivemq", "vector", "vmalert", "alertmanager", "hub")
 HOST_SERVICES = {"monit": "monit", "node_exporter": "prometheus-node-exporter"}
 NAMES = {"victoriametrics": "VictoriaMetrics", "hivemq": "HiveMQ", "vector": "Vector", "alertmanager": "Alertmanager"}
 AS_STUDIO = "runuser -u studio -- env XDG_RUNTIME_DIR=/run/user/$(id -u studio) systemctl --user"
