@@ -142,6 +142,36 @@ def replay(
     replay.replay(name, since, until, url, as_json=json)
 
 
+PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command(
+    epilog=examples(
+        "studio tap rosewood                                     every event of every component",
+        "studio tap rosewood furnace --limit 10                  what comes out of one",
+        "studio tap rosewood --inputs-of furnace_series          what goes into one",
+        "studio tap rosewood --format json | jq .                in a pipe",
+    ),
+    context_settings=PASSED_ON,
+)
+def tap(context: typer.Context, name: Name = None) -> None:
+    """Show the events in the pipeline as they pass: `vector tap` on the host, which gets all further arguments."""
+    from studio.cli import tap
+
+    tap.vector("tap", name, context.args)
+
+
+@app.command(
+    epilog=examples("studio top rosewood", "studio top rosewood --interval 500    milliseconds"),
+    context_settings=PASSED_ON,
+)
+def top(context: typer.Context, name: Name = None) -> None:
+    """Show the pipeline's components with their rates: `vector top` on the host, which gets all further arguments."""
+    from studio.cli import tap
+
+    tap.vector("top", name, context.args)
+
+
 @app.command(epilog=examples("studio rollback rosewood", "studio rollback rosewood --to 3f2a"))
 def rollback(
     name: Name = None,

@@ -1,0 +1,57 @@
+"""studio tap, studio top: Vector's own commands, in its container on the studio's host."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from studio.cli import chosen
+from studio.cli.outcome import Exit, Stop
+from studio.host import hostctl_json
+from studio.host.terminal import attach, has_terminal
+from studio.model import Studio
+from studio.render.vector_component import NAME, PROGRAM
+
+AS_ACCOUNT: Final = (
+    'cd / && exec runuser -u "$0" -- env HOME="$(getent passwd "$0" | cut -d: -f6)" '
+    'XDG_RUNTIME_DIR="/run/user/$(id -u "$0")" podman exec "$@"'
+)
+"""Podman of the account that owns the containers; `$0` is its name."""
+INTERRUPTED: Final = {0, Exit.INTERRUPTED}
+"""Ctrl-C is how both are ended."""
+
+
+def argv(studio: Studio, command: str, arguments: Sequence[str], *, terminal: bool) -> list[str]:
+    """What runs on the host, as root."""
+    flags = ["--interactive", "--tty"] if terminal else []
+    url = f"http://127.0.0.1:{studio.ports.vector_api}"
+    return ["sh", "-c", AS_ACCOUNT, studio.host.user, *flags, NAME, PROGRAM, command, "--url", url, *arguments]
+
+
+def _running(studio: Studio) -> None:
+    """Raises Stop unless the real Vector runs."""
+    components: list[dict[str, Any]] = hostctl_json(studio, "status", "--json")["components"]
+    vector = next((c for c in components if c["name"] == NAME), None)
+    if vector is None or vector["state"] != "active":
+        state = vector["state"] if vector else "not deployed"
+        raise Stop(
+            Exit.FAILED,
+            f"{studio.name}: Vector is not running ({state}): see `studio status {studio.name}`, and on the host "
+            f"`journalctl _SYSTEMD_USER_UNIT={NAME}.service`",
+        )
+    if vector["stand_in"]:
+        raise Stop(
+            Exit.FAILED,
+            f"{studio.name}: a stand-in runs here in Vector's place, and it has no tap and no top; its metrics are "
+            f"there: curl -s http://127.0.0.1:{studio.ports.vector_metrics}/metrics",
+        )
+
+
+def vector(command: str, name: str | None, arguments: Sequence[str]) -> None:
+    """Run `vector COMMAND ARGUMENTS` in Vector's container until it ends, or Ctrl-C."""
+    studio = chosen.studio(name)
+    terminal = has_terminal()
+    if command == "top" and not terminal:
+        raise Stop(Exit.BAD_INPUT, "studio top draws on a terminal, and this is none; studio tap works in a pipe")
+    _running(studio)
+    code = attach(studio, argv(studio, command, arguments, terminal=terminal))
+    if code not in INTERRUPTED:
+        raise Stop(Exit.FAILED, f"{studio.name}: `vector {command}` ended with exit code {code}")

@@ -1,0 +1,153 @@
+"""studio tap and studio top: what runs on the host, and what is said when it cannot."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from studio.cli import tap
+from studio.cli.app import run
+from studio.host import terminal
+from studio.model import load_studio
+
+Output = pytest.CaptureFixture[str]
+# Answers hostctl's status with what is in the file `status`, notes every other command and runs it as said.
+SSH = """#!/bin/sh
+for last; do :; done
+case "$last" in
+  *hostctl*status*) cat "$(dirname "$0")/status"; exit 0 ;;
+esac
+printf '%s\\n' "$@" > "$(dirname "$0")/argv"
+{does}
+"""
+
+
+class Far:
+    """A studio on a host behind an ssh of our own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.inventory = folder / "far.yaml"
+        self.inventory.write_text(
+            "name: far\nhost: {address: far.example, login: artist, user: glass}\nports: {vector_api: 8999}\n"
+            "furnaces:\n  - {id: main, low: 1, high: 2}\n"
+        )
+        self.vector("active")
+        self.does("exit 0")
+
+    def vector(self, state: str, *, stand_in: bool = False) -> None:
+        found = {"components": [{"name": "vector", "state": state, "stand_in": stand_in}]}
+        (self.folder / "status").write_text(json.dumps(found))
+
+    def does(self, lines: str) -> None:
+        program = self.folder / "ssh"
+        program.write_text(SSH.format(does=lines))
+        program.chmod(0o755)
+
+    @property
+    def argv(self) -> list[str]:
+        return (self.folder / "argv").read_text().splitlines()
+
+    @property
+    def asked(self) -> bool:
+        return (self.folder / "argv").exists()
+
+
+@pytest.fixture
+def far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Far:
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return Far(tmp_path)
+
+
+@pytest.fixture
+def at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (tap, terminal):
+        monkeypatch.setattr(module, "has_terminal", lambda: True)
+
+
+def test_tap_runs_vectors_own_in_its_container_with_all_that_is_given(far: Far, capfd: Output) -> None:
+    far.does("echo '{\"furnace_temp\": 1105.2}'")
+    assert run(["tap", str(far.inventory), "furnace", "--limit", "3", "--format", "json"]) == 0
+    assert far.argv[-1].endswith(
+        "glass vector /usr/local/bin/vector tap --url http://127.0.0.1:8999 furnace --limit 3 --format json; fi"
+    )
+    assert "-t" not in far.argv
+    assert "--tty" not in far.argv[-1]
+    assert capfd.readouterr().out == '{"furnace_temp": 1105.2}\n'
+
+
+@pytest.mark.usefixtures("at_a_terminal")
+def test_top_gets_a_terminal_on_both_ways(far: Far) -> None:
+    assert run(["top", str(far.inventory), "--interval", "500"]) == 0
+    assert far.argv[0] == "-t"
+    assert "podman exec --interactive --tty vector" not in far.argv[-1], "the shell puts the words there"
+    assert (
+        "glass --interactive --tty vector /usr/local/bin/vector top --url http://127.0.0.1:8999 --interval 500"
+        in (far.argv[-1])
+    )
+
+
+def test_the_containers_account_runs_podman_and_words_stay_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, does in {
+        "runuser": 'shift 3; exec "$@"',
+        "podman": 'printf "%s\\n" "$HOME" "$XDG_RUNTIME_DIR" "$@"',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    studio = load_studio("lab").model_copy()
+    studio = studio.model_copy(update={"host": studio.host.model_copy(update={"user": "nobody"})})
+    said = subprocess.run(
+        tap.argv(studio, "tap", ["a b", "$(id)"], terminal=False), capture_output=True, text=True, check=True
+    )
+    home, runtime, *words = said.stdout.splitlines()
+    assert (home, runtime) == ("/nonexistent", "/run/user/65534")
+    assert words == ["exec", "vector", "/usr/local/bin/vector", "tap", "--url", "http://127.0.0.1:8686", "a b", "$(id)"]
+
+
+def test_top_without_a_terminal_says_so(far: Far, capfd: Output) -> None:
+    assert run(["top", str(far.inventory)]) == 2
+    assert capfd.readouterr().err == (
+        "studio: studio top draws on a terminal, and this is none; studio tap works in a pipe\n"
+    )
+    assert not far.asked
+
+
+@pytest.mark.parametrize("state", ["inactive", "failed", "activating"])
+def test_a_vector_that_does_not_run_is_told(state: str, far: Far, capfd: Output) -> None:
+    far.vector(state)
+    assert run(["tap", str(far.inventory)]) == 1
+    assert f"studio: far: Vector is not running ({state}): see `studio status far`" in capfd.readouterr().err
+    assert not far.asked
+
+
+def test_a_stand_in_is_told_to_have_no_tap(far: Far, capfd: Output) -> None:
+    far.vector("active", stand_in=True)
+    assert run(["tap", str(far.inventory)]) == 1
+    told = capfd.readouterr().err
+    assert "a stand-in runs here in Vector's place, and it has no tap and no top" in told
+    assert "http://127.0.0.1:9598/metrics" in told
+    assert not far.asked
+
+
+def test_vectors_own_error_ends_the_command_with_1(far: Far, capfd: Output) -> None:
+    far.does("echo 'error: unexpected argument' >&2; exit 2")
+    assert run(["tap", str(far.inventory), "--nonsense"]) == 1
+    told = capfd.readouterr().err
+    assert "error: unexpected argument" in told
+    assert "studio: far: `vector tap` ended with exit code 2" in told
+
+
+def test_ctrl_c_is_the_usual_end(far: Far) -> None:
+    far.does("exit 130")
+    assert run(["tap", str(far.inventory)]) == 0
+
+
+def test_a_connection_that_breaks_ends_with_3(far: Far, capfd: Output) -> None:
+    far.does("exit 255")
+    assert run(["tap", str(far.inventory)]) == 3
+    assert "the connection to artist@far.example over SSH failed or ended" in capfd.readouterr().err
