@@ -7,7 +7,7 @@ ROOT = f'{STUDIO},mountpoint="/"'
 MEMORY = f"node_memory_MemAvailable_bytes{{{STUDIO}}}"
 FREE = f"min(node_filesystem_avail_bytes{{{ROOT}}}) / min(node_filesystem_size_bytes{{{ROOT}}})"
 DISK = f'{STUDIO},device!~"loop.*|ram.*|dm-.*"'
-NET = f'{STUDIO},device!~"lo|veth.*"'
+NET = f'{STUDIO},device!~"lo|veth.*|ifb.*"'
 
 
 def device_health(rules: Rules) -> Dashboard:

@@ -2,6 +2,9 @@
 
 from dashboards.panels import STUDIO, PanelBuilder, Query, Rules, lines, rate_by, with_runbook
 
+WEBHOOKS = f'{STUDIO},integration="webhook"'
+"""The only way in which a studio's Alertmanager tells anybody."""
+
 
 def storage(rules: Rules) -> list[PanelBuilder]:
     """What VictoriaMetrics takes, rejects and keeps."""
@@ -82,8 +85,11 @@ def alerting(rules: Rules) -> list[PanelBuilder]:
                 "Notifications",
                 "Messages a second that Alertmanager sends, and how many fail.",
                 "ops",
-                Query(rate_by("alertmanager_notifications_total", "integration"), "{{integration}}"),
-                Query(rate_by("alertmanager_notifications_failed_total", "integration"), "{{integration}} failed"),
+                Query(rate_by("alertmanager_notifications_total", "integration", WEBHOOKS), "{{integration}}"),
+                Query(
+                    rate_by("alertmanager_notifications_failed_total", "integration", WEBHOOKS),
+                    "{{integration}} failed",
+                ),
                 zero=True,
             ),
             rules,

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import promql_parser as promql
 import pytest
 
 from dashboards.frame import fill
 from dashboards.lint import RULES, lint
+from dashboards.lint_queries import selectors
 from dashboards.queries import expanded, step, targets
 from studio.model import Studio, load_studio
 from studio.paths import ROOT
@@ -252,3 +254,11 @@ def test_every_query_is_a_target() -> None:
     found = list(targets(dashboard))
     assert len(found) == json.dumps(dashboard).count('"expr"')
     assert {t.instant for t in found if t.panel == "Clock"} == {True, False}
+
+
+def test_the_benchmarks_history_has_the_series_that_the_queries_read() -> None:
+    history = json.loads((ROOT / "bench/dashboards_series.json").read_text())
+    asked = [t.expr for d in rendered(load_studio("lab")).values() for t in targets(d)]
+    read = {s.partition("{")[0] for expr in asked for s in selectors(promql.parse(expanded(expr, 900)))}
+    assert {labels["__name__"] for labels, _ in history} == read
+    assert {labels["studio"] for labels, _ in history} == {"lab"}

@@ -1,0 +1,222 @@
+"""Panels as SVG: figures, graphs, heat maps, with Grafana's units and thresholds."""
+
+import math
+from collections.abc import Callable, Sequence
+from html import escape
+from typing import Any, Final
+
+Box = tuple[float, float, float, float]
+Points = list[tuple[float, float]]
+Data = Sequence[tuple[str, str, Points]]
+COLOURS: Final = ("#73BF69", "#F2CC0C", "#5794F2", "#FF9830", "#F2495C", "#B877D9", "#8AB8FF", "#96D98D", "#FFB357")
+NAMED: Final = {"green": "#73BF69", "red": "#F2495C", "orange": "#FF9830", "blue": "#5794F2"}
+POINTS: Final = 160
+LEGENDS: Final = 6
+
+
+class Svg:
+    """A growing picture on Grafana's dark ground."""
+
+    def __init__(self, width: float, height: float) -> None:
+        self._parts = [
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+            f'font-family="Inter,Helvetica,Arial,sans-serif"><rect width="{width}" height="{height}" fill="#111217"/>'
+        ]
+
+    def rect(self, box: Box, fill: str) -> None:
+        x, y, width, height = box
+        self._parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"/>')
+
+    def text(  # noqa: PLR0913 - what a text is, each by its name
+        self,
+        x: float,
+        y: float,
+        text: str,
+        *,
+        size: int = 11,
+        fill: str = "#ccccdc",
+        weight: str = "normal",
+        anchor: str = "start",
+    ) -> None:
+        place = f'x="{x:.0f}" y="{y:.0f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}"'
+        self._parts.append(f'<text {place} fill="{fill}">{escape(text)}</text>')
+
+    def line(self, points: Points, colour: str, *, dashed: bool = False, width: float = 1.2) -> None:
+        text = " ".join(f"{x:.0f},{y:.1f}" for x, y in points)
+        dash = ' stroke-dasharray="6 5"' if dashed else ""
+        self._parts.append(f'<polyline points="{text}" fill="none" stroke="{colour}" stroke-width="{width}"{dash}/>')
+
+    def done(self) -> str:
+        return "\n".join([*self._parts, "</svg>", ""])
+
+
+def _scaled(value: float, units: Sequence[str], base: float) -> str:
+    number = 0
+    while abs(value) >= base and number < len(units) - 1:
+        value, number = value / base, number + 1
+    return f"{value:.3g} {units[number]}".strip()
+
+
+def _seconds(value: float) -> str:
+    for length, name in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"), (0.001, "ms")):
+        if abs(value) >= length:
+            return f"{value / length:.3g} {name}"
+    return f"{value * 1e6:.3g} µs"
+
+
+def _bytes(value: float) -> str:
+    return _scaled(value, ("B", "KiB", "MiB", "GiB", "TiB"), 1024)
+
+
+def _plain(value: float) -> str:
+    return _scaled(value, ("", "K", "Mil", "Bil"), 1000)
+
+
+def _whole(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+WRITTEN: Final[dict[str, Callable[[float], str]]] = {
+    "bool_on_off": lambda value: "On" if value else "Off",
+    "percentunit": lambda value: f"{value * 100:.3g} %",
+    "bytes": _bytes,
+    "Bps": lambda value: f"{_bytes(value)}/s",
+    "s": _seconds,
+    "celsius": lambda value: f"{_whole(value)} °C",
+    "volt": lambda value: f"{_whole(value)} V",
+    "percent": lambda value: f"{_whole(value)} %",
+    "lux": lambda value: f"{_whole(value)} lx",
+    "ms": lambda value: f"{_whole(value)} ms",
+    "ops": lambda value: f"{_plain(value)} ops/s",
+    "cps": lambda value: f"{_plain(value)} c/s",
+    "reqps": lambda value: f"{_plain(value)} req/s",
+}
+
+
+def shown(value: float, unit: str) -> str:
+    """A value in its unit, as short as Grafana writes it."""
+    return WRITTEN.get(unit, _plain)(value)
+
+
+def _frame(svg: Svg, box: Box, panel: dict[str, Any]) -> Box:
+    """The panel's ground and title; what is left for its content."""
+    x, y, width, height = box
+    svg.rect(box, "#181b1f")
+    svg.text(x + 8, y + 17, panel["title"], size=12, weight="bold")
+    return x + 8, y + 26, width - 16, height - 34
+
+
+def _steps(panel: dict[str, Any]) -> list[tuple[float, str]]:
+    listed = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    return [(-math.inf if s["value"] is None else s["value"], NAMED[s["color"]]) for s in listed]
+
+
+def _unit(panel: dict[str, Any]) -> str:
+    return str(panel["fieldConfig"]["defaults"]["unit"])
+
+
+def figure(svg: Svg, box: Box, panel: dict[str, Any], data: Data, _range: tuple[float, float]) -> None:
+    """A value in the colour of its threshold."""
+    x, y, width, height = _frame(svg, box, panel)
+    if not data:
+        text, colour = str(panel["fieldConfig"]["defaults"]["noValue"]), "#ccccdc"
+    else:
+        value = data[0][2][-1][1]
+        text, colour = shown(value, _unit(panel)), [c for bound, c in _steps(panel) if value >= bound][-1]
+    svg.text(x + width / 2, y + height / 2 + 14, text, size=30, fill=colour, weight="bold", anchor="middle")
+
+
+def _thinned(points: Points, most: int) -> Points:
+    """Few enough points for a picture: the least and the most of each stretch, in their order."""
+    points = [(at, value) for at, value in points if math.isfinite(value)]
+    if len(points) <= most:
+        return points
+    size = -(-2 * len(points) // most)
+    groups = [points[n : n + size] for n in range(0, len(points), size)]
+    kept = [sorted({min(g, key=lambda p: p[1]), max(g, key=lambda p: p[1])}) for g in groups]
+    return [point for group in kept for point in group]
+
+
+def graph(svg: Svg, box: Box, panel: dict[str, Any], data: Data, span: tuple[float, float]) -> None:
+    """Lines over time, thresholds as dashed lines, up to six names below."""
+    x, y, width, height = _frame(svg, box, panel)
+    most = min(POINTS, 4 * POINTS // max(1, len(data)))
+    thinned = [(ref, name, _thinned(points, most)) for ref, name, points in data]
+    values = [value for _, _, points in thinned for _, value in points]
+    if not values:
+        none = str(panel["fieldConfig"]["defaults"]["noValue"])
+        svg.text(x + width / 2, y + height / 2, none, size=14, anchor="middle")
+        return
+    low, high = min(values), max(values)
+    drawn = panel["fieldConfig"]["defaults"].get("custom", {}).get("thresholdsStyle", {}).get("mode") == "dashed"
+    bounds = [(bound, colour) for bound, colour in _steps(panel) if drawn and math.isfinite(bound)]
+    if "min" in panel["fieldConfig"]["defaults"]:
+        low = min(low, 0.0)
+    low, high = min([low, *(b for b, _ in bounds)]), max([high, *(b for b, _ in bounds)])
+    if high == low:
+        high = low + (abs(low) or 1)
+    left, bottom = 74, 34
+    plot = (x + left, y + 4, width - left, height - bottom - 4)
+
+    def place(at: float, value: float) -> tuple[float, float]:
+        across = (at - span[0]) / (span[1] - span[0])
+        return plot[0] + across * plot[2], plot[1] + (1 - (value - low) / (high - low)) * plot[3]
+
+    for share in (0.0, 0.5, 1.0):
+        value = low + share * (high - low)
+        level = place(span[0], value)[1]
+        svg.line([(plot[0], level), (plot[0] + plot[2], level)], "#2c3235", width=1)
+        svg.text(plot[0] - 6, level + 4, shown(value, _unit(panel)), size=10, anchor="end", fill="#8e8e9a")
+    for hours in range(0, 25, 6):
+        at = span[0] + hours * 3600
+        clock, anchor = f"{(16 + hours) % 24:02d}:00", "end" if hours == 24 else "middle"
+        svg.text(place(at, low)[0], y + height - 18, clock, size=10, anchor=anchor, fill="#8e8e9a")
+    for bound, colour in bounds:
+        svg.line([place(span[0], bound), place(span[1], bound)], colour, dashed=True)
+    limits = _limits(panel)
+    for number, (ref, name, points) in enumerate(thinned):
+        colour = limits.get(ref) or COLOURS[number % len(COLOURS)]
+        svg.line([place(at, value) for at, value in points], colour, dashed=ref in limits)
+        if number < LEGENDS:
+            column = x + number * width / LEGENDS
+            svg.line([(column, y + height - 2), (column + 10, y + height - 2)], colour, width=3)
+            room = int(width / LEGENDS / 5.6)
+            svg.text(column + 14, y + height + 2, name if len(name) <= room else f"{name[: room - 1]}…", size=10)
+
+
+def _limits(panel: dict[str, Any]) -> dict[str, str]:
+    """Targets that are limits, with their colour."""
+    found: dict[str, str] = {}
+    for override in panel["fieldConfig"]["overrides"]:
+        colours = [NAMED[p["value"]["fixedColor"]] for p in override["properties"] if p["id"] == "color"]
+        found.update({override["matcher"]["options"]: colours[0]} if colours else {})
+    return found
+
+
+def heatmap(svg: Svg, box: Box, panel: dict[str, Any], data: Data, span: tuple[float, float]) -> None:
+    """Buckets over time: the more, the brighter. The series are cumulative, one for each `le`."""
+    x, y, width, height = _frame(svg, box, panel)
+    edges = sorted(((float(name), points) for _, name, points in data), key=lambda entry: entry[0])
+    cells: dict[tuple[int, int], float] = {}
+    below: dict[int, float] = {}
+    columns = 48
+    for row, (_, points) in enumerate(edges):
+        sums: dict[int, float] = {}
+        for at, value in points:
+            column = min(columns - 1, int((at - span[0]) / (span[1] - span[0]) * columns))
+            sums[column] = sums.get(column, 0.0) + (value if math.isfinite(value) else 0.0)
+        cells |= {(column, row): total - below.get(column, 0.0) for column, total in sums.items()}
+        below = sums
+    most = max(cells.values(), default=0) or 1
+    wide, tall = (width - 60) / columns, (height - 16) / max(1, len(edges))
+    for (column, row), count in cells.items():
+        if count > 0:
+            light = 25 + 45 * math.sqrt(count / most)
+            place = (x + 60 + column * wide, y + (len(edges) - 1 - row) * tall, wide, tall)
+            svg.rect(place, f"hsl(28,85%,{light:.0f}%)")
+    for row, (edge, _) in enumerate(edges):
+        label = "more" if math.isinf(edge) else shown(edge, _unit(panel))
+        svg.text(x + 54, y + (len(edges) - row - 0.3) * tall, label, size=9, anchor="end", fill="#8e8e9a")
+    for hours in range(0, 25, 6):
+        clock, anchor = f"{(16 + hours) % 24:02d}:00", "end" if hours == 24 else "middle"
+        svg.text(x + 60 + hours / 24 * (width - 60), y + height, clock, size=10, anchor=anchor, fill="#8e8e9a")
