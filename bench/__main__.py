@@ -1,15 +1,21 @@
-"""`python -m bench [render] [deploy] [agent] [hub] [--json]`: what a studio costs, beside its peers."""
+"""`python -m bench [render] [deploy] [agent] [hub] [dashboards] [--json]`: what a studio costs, beside its peers."""
 
 import argparse
 import asyncio
 import sys
 
-from bench import agent, deploy, hub, render, table
+from bench import agent, dashboards, deploy, hub, render, table
 from bench.table import Row
 from lab.can_boot import why_not
 from lab.run import LabError
 
-TITLES = {"render": "Rendering", "deploy": "Deploying, on a lab host", "agent": "The device agent", "hub": "The hub"}
+TITLES = {
+    "render": "Rendering",
+    "deploy": "Deploying, on a lab host",
+    "agent": "The device agent",
+    "hub": "The hub",
+    "dashboards": "Dashboards, queries of one studio's data",
+}
 
 
 def measured(name: str, rounds: int) -> list[Row]:
@@ -20,6 +26,8 @@ def measured(name: str, rounds: int) -> list[Row]:
         return deploy.measure(rounds)
     if name == "hub":
         return asyncio.run(hub.measure())
+    if name == "dashboards":
+        return dashboards.measure()
     return render.measure() if name == "render" else agent.measure()
 
 
