@@ -52,6 +52,8 @@ def _lines(path: str, old: Artifact | None, new: Artifact | None) -> Iterator[st
 def _text(artifact: Artifact | None) -> list[str] | None:
     if artifact is None:
         return []
+    if b"\0" in artifact.content:
+        return None
     try:
         return artifact.content.decode().splitlines()
     except UnicodeDecodeError:
