@@ -87,6 +87,8 @@ def _counted(series: Series, times: list[int]) -> Iterator[float]:
         a_day = 6
     elif any(word in series.name for word in NEVER):
         a_day = 0
+    if series.name.endswith("_ms_sum"):
+        a_day *= 9
     edge = series.labels.get("le")
     share = 1.0 if edge is None else 1 - math.exp(-(float(edge) / _scale(series) / spread))
     sums, total = [0.0], sum(rhythm(t) for t in times)
