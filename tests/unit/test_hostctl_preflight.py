@@ -32,6 +32,7 @@ def test_a_fresh_debian_13_is_fit() -> None:
         ({"disk_free_mb": 1000}, "/var/lib has 1000 MB free; 3000 MB"),
         ({"given": [], "new_secrets": []}, "mmonit-password has no value: set STUDIO_SECRET_MMONIT_PASSWORD"),
         ({"archives": {"vector": False}}, "vector.tar"),
+        ({"foreign_folders": ["/var/log"]}, "/var/log is needed for the hub, but something else is in it"),
         (
             {"ports": [{"port": 1883, "pid": 7, "program": "mosquitto", "units": ["mosquitto.service"]}]},
             "port 1883 is needed for hivemq (mqtt), but mosquitto (process 7) listens there",
