@@ -14,7 +14,8 @@ from studio.render.rules import runbook
 
 FOLDER: Final = "grafana"
 UID_LENGTH: Final = 40
-LONGEST_NAME: Final = max(len(name) for name in ("command_throughput", "runner_overview", "liveview_health"))
+ROOM: Final = UID_LENGTH - len("command-throughput-")
+"""What the longest name of a dashboard leaves for the studio's."""
 
 
 def _rules(studio: Studio) -> dict[str, Rule]:
@@ -22,21 +23,20 @@ def _rules(studio: Studio) -> dict[str, Rule]:
 
 
 @cache
-def _system(_runbooks: str | None, rules: tuple[tuple[str, Rule], ...]) -> dict[str, str]:
+def _system(rules: tuple[tuple[str, Rule], ...]) -> dict[str, str]:
     return {described.name: to_text(described) for described in of_system(dict(rules))}
 
 
 def short(name: str) -> str:
     """A studio's name as the end of a uid: Grafana takes no uid of more than 40 characters."""
-    room = UID_LENGTH - LONGEST_NAME - 1
-    return name if len(name) <= room else f"{name[: room - 7]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
+    return name if len(name) <= ROOM else f"{name[: ROOM - 7]}-{hashlib.sha256(name.encode()).hexdigest()[:6]}"
 
 
 def render(studio: Studio) -> dict[str, Artifact]:
     """Every dashboard as JSON in Grafana's schema, `grafana/<name>.json`."""
     rules = _rules(studio)
     texts = {described.name: to_text(described) for described in of_studio(studio, rules)}
-    texts |= _system(studio.alerts.runbooks, tuple(rules.items()))
+    texts |= _system(tuple(rules.items()))
     values = {
         "name": studio.name,
         "uid": short(studio.name),
