@@ -77,6 +77,13 @@ class HubHost:
         return ssl.create_default_context(cadata=self.studio.host.read("/var/lib/sensor-pipeline/state/tls/ca.crt"))
 
 
+def in_time(seconds: list[float]) -> None:
+    """Fails unless it takes effect in time: of several tries one, since this machine may be busy with other tests."""
+    print("takes effect after", ", ".join(f"{s:.2f} s" for s in seconds))
+    assert min(seconds) < TAKES_EFFECT
+    assert max(seconds) < 5 * TAKES_EFFECT
+
+
 def welcome(answer: str) -> bool:
     return answer == "Success"
 
