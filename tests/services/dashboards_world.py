@@ -29,6 +29,7 @@ from studio.render.component import Component
 
 PAST_SECONDS = 15 * 60
 EVERY_SECONDS = 10
+WRITTEN_BY_RULES = ('ALERTS{type="shop"}', 'ALERTS{alertstate="firing"}', "furnace_limit_low", "furnace_limit_high")
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,8 @@ def world(folder: Path) -> Iterator[World]:
             before = pages(made)
             visit(admin, pipeline.publish, 2)
             pipeline.publish("furnace/main/telemetry", "not json either")
-            wait_for("an alert of the shop", lambda: query(World(made), 'ALERTS{type="shop"}'), seconds=90)
+            for written in WRITTEN_BY_RULES:
+                wait_for(written, lambda expr=written: query(World(made), expr), seconds=90)
             wait_for("Vector tells of more", lambda: pipeline.dead_letters("not_json", "furnace") == 2)
             at, after = time.time(), pages(made)
             for scrapes_ago, said in ((3, before), (2, before), (0, after)):
