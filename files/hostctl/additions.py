@@ -20,7 +20,8 @@ from hostctl.paths import Paths
 
 NAME: Final = "hub.json"
 TAKEN: Final = ".taken"
-MAX_BYTES: Final = 32 * 2**20
+MAX_BYTES: Final = 16 * 2**20
+"""Ten thousand devices, as many as the hub knows at most, are about eleven."""
 MAX_ITERATIONS: Final = 1_000_000
 USER: Final = re.compile(r"[A-Za-z0-9._@~-][A-Za-z0-9._@~ -]{0,126}[A-Za-z0-9._@~-]|[A-Za-z0-9]")
 ROLE: Final = re.compile(r"provisioned-[A-Za-z0-9._:-]{1,100}")

@@ -84,7 +84,8 @@ def accounts(paths: Paths, wanted: Manifest) -> None:
     """Watch for accounts that the hub adds; a generation without hub has nobody watch."""
     if wanted.has_hub:
         doing = "could not watch for the hub's accounts"
-        must(["systemctl", "enable", "--quiet", "--now", units.ACCOUNTS_PATH], doing, timeout=60)
+        must(["systemctl", "enable", "--quiet", units.ACCOUNTS_PATH], doing, timeout=60)
+        must(["systemctl", "restart", units.ACCOUNTS_PATH], doing, timeout=60)
     elif (paths.units / units.ACCOUNTS_PATH).exists():
         run(["systemctl", "disable", "--quiet", "--now", units.ACCOUNTS_PATH])
         for name in (units.ACCOUNTS_PATH, units.ACCOUNTS):
