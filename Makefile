@@ -1,10 +1,10 @@
-# make setup | demo | demo-down | test | test-fast | lint | bench | lock
+# make setup | demo | demo-down | test | test-fast | check-alloy | lint | bench | lock
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo demo-down needs test test-fast lint bench lock clean
+.PHONY: help setup demo demo-down needs test test-fast check-alloy lint bench lock clean
 
 help:  ## what can be done here
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,11 @@ lint: setup  ## ruff, mypy, import-linter
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/mypy
 	@$(VENV)/bin/lint-imports
+
+check-alloy: setup  ## Alloy's own validator over what is rendered for it; builds parts of Alloy, ten minutes the first time
+	@cd tests/alloy && CGO_ENABLED=0 GOFLAGS="-mod=readonly -buildvcs=false" go build -o ../../.lab/cache/alloycheck .
+	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; for studio in inventories/*.yaml tests/golden/everything.yaml; do \
+	  $(VENV)/bin/studio render "$$studio" --out "$$out" >/dev/null && .lab/cache/alloycheck "$$out/alloy/config.alloy" && echo "$$studio: valid" || exit 1; done
 
 bench: setup  ## benchmarks against peers, each a ratio of one run
 	@$(VENV)/bin/python -m bench
