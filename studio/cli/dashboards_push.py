@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from studio.cli.dashboards_api import Api, GrafanaError
 from studio.model import Studio
@@ -11,6 +11,7 @@ from studio.render.grafana import render
 
 OWN = frozenset({"id", "version"})
 """What Grafana itself numbers."""
+EMPTY: Final[tuple[Any, ...]] = (None, "", [], {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +25,12 @@ class Result:
 
 
 def holds(theirs: Any, ours: Any) -> bool:
-    """Whether all of ours is in theirs; Grafana adds fields and defaults of its own."""
+    """Whether all of ours is in theirs; Grafana adds fields of its own, and may leave out what is empty."""
     if isinstance(ours, Mapping):
         return isinstance(theirs, Mapping) and all(
-            key in theirs and holds(theirs[key], value) for key, value in ours.items() if key not in OWN
+            holds(theirs[key], value) if key in theirs else value in EMPTY
+            for key, value in ours.items()
+            if key not in OWN
         )
     if isinstance(ours, list):
         return (

@@ -8,6 +8,7 @@ import pytest
 from standins.grafana_standin import TOKEN, GrafanaStandin
 
 from studio.cli.app import run
+from studio.cli.dashboards_push import holds
 from studio.model import load_studio
 from studio.render.grafana import render
 
@@ -158,6 +159,26 @@ def test_bad_settings_are_refused_before_anything_is_sent(
     code, results, err = push(capsys)
     assert (code, results) == (2, [])
     assert said in err
+
+
+@pytest.mark.parametrize(
+    ("theirs", "same"),
+    [
+        ({"a": 1, "b": [{"c": 2}], "e": "", "added": True}, True),
+        ({"a": 1, "b": [{"c": 2, "version": 9}]}, True),
+        ({"a": 1, "b": [{"c": 3}]}, False),
+        ({"a": 1, "b": [{"c": 2}, {}]}, False),
+        ({"b": [{"c": 2}]}, False),
+        ({"a": True, "b": []}, False),
+        ([], False),
+    ],
+)
+def test_what_grafana_adds_or_leaves_out_empty_is_no_change(theirs: Any, same: bool) -> None:
+    assert holds(theirs, {"a": 1, "b": [{"c": 2, "version": 1}], "e": "", "f": None}) is same
+
+
+def test_a_switch_that_grafana_leaves_out_is_a_change() -> None:
+    assert not holds({}, {"editable": False})
 
 
 def test_a_table_for_people(grafana: GrafanaStandin, capsys: pytest.CaptureFixture[str]) -> None:
