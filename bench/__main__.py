@@ -1,10 +1,10 @@
-"""`python -m bench [render] [deploy] [agent] [hub] [dashboards] [--json]`: what a studio costs, beside its peers."""
+"""`python -m bench [NAME...] [--json]`: what a studio costs, beside its peers."""
 
 import argparse
 import asyncio
 import sys
 
-from bench import agent, dashboards, deploy, hub, render, table
+from bench import agent, dashboards, deploy, hub, render, rules, table
 from bench.table import Row
 from lab.can_boot import why_not
 from lab.run import LabError
@@ -24,6 +24,8 @@ def measured(name: str, rounds: int) -> list[Row]:
         if reason := why_not():
             raise LabError(f"no host can be booted here: {reason}")
         return deploy.measure(rounds)
+    if name == "rules":
+        return rules.measure(rounds)
     if name == "hub":
         return asyncio.run(hub.measure())
     if name == "dashboards":

@@ -17,6 +17,8 @@ HOUR: Final = 3600
 DAY: Final = 24 * HOUR
 SCRAPE: Final = 15
 WORKING, IDLE = 1140.0, 1090.0  # °C
+# Samples a line: VictoriaMetrics takes lines of 10 MB.
+LINE: Final = 100_000
 JOBS: Final = ("victoriametrics", "vector", "vmalert", "alertmanager", "node_exporter", "hub")
 DISK: Final = {"mountpoint": "/", "fstype": "ext4", "device": "/dev/mmcblk0p2"}
 Value = Callable[[float], float | None]
@@ -48,9 +50,10 @@ class Life:
         """The lines of VictoriaMetrics' import, from an epoch second on."""
         for series in self.series.values():
             found = [(at, value) for at in range(0, seconds, series.step) if (value := series.value(at)) is not None]
-            times, values = zip(*found, strict=True)
-            stamps = [(epoch + at) * 1000 for at in times]
-            yield json.dumps({"metric": series.labels, "values": values, "timestamps": stamps}) + "\n"
+            for first in range(0, len(found), LINE):
+                times, values = zip(*found[first : first + LINE], strict=True)
+                stamps = [(epoch + at) * 1000 for at in times]
+                yield json.dumps({"metric": series.labels, "values": values, "timestamps": stamps}) + "\n"
 
 
 def _between(value: Value, begin: float, end: float, change: Change) -> Value:

@@ -46,6 +46,8 @@ def _config(studio: Studio) -> dict[str, Any]:
     heartbeat = {"group_wait": "0s", "group_interval": "30s", "repeat_interval": "55s"}
     routes = [
         {"matchers": ['alertname="Watchdog"'], "receiver": names["heartbeat"], **heartbeat},
+        # One that cannot wait for others of its group.
+        {"matchers": ['type="shop"', 'severity="critical"'], "receiver": names["shop"], "group_wait": "1s"},
         {"matchers": ['type="shop"'], "receiver": names["shop"]},
         {"matchers": ['type="system"'], "receiver": names["system"]},
     ]

@@ -10,7 +10,7 @@ from studio.paths import ROOT
 
 ALERTS: Final = ROOT / "alerts"
 # Each file is a group of rules, evaluated this often (seconds).
-GROUPS: Final = {"shop": 15, "slow": 60, "system": 15}
+GROUPS: Final = {"shop": 10, "slow": 60, "system": 15}
 KEYS: Final = frozenset(
     {"alert", "each", "types", "severity", "threshold", "expr", "for", "inhibits", "same", "summary", "description"}
 )

@@ -10,6 +10,7 @@ from studio.model.equipment import Device
 SPARSE_MINUTES = 10
 STUCK_MINUTES = 30
 SAMPLES = 20
+FLAME_MINUTES, FLAME_SAMPLES = 1, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +20,9 @@ class Duration:
     minutes: int
 
 
-def _window(device: Device, minutes: int) -> tuple[Duration, float]:
+def _window(device: Device, minutes: int, samples: int = SAMPLES) -> tuple[Duration, float]:
     """Some minutes, or more for a device that sends seldom; and how many samples it should send in them."""
-    enough = max(minutes, math.ceil(SAMPLES * device.expected_interval_seconds / 60))
+    enough = max(minutes, math.ceil(samples * device.expected_interval_seconds / 60))
     return Duration(enough), enough * 60 / device.expected_interval_seconds
 
 
@@ -47,6 +48,7 @@ def _furnace(furnace: Furnace) -> dict[str, Any]:
         "sparse_expected": sparse_expected,
         "stuck_window": stuck_window,
         "stuck_expected": stuck_expected,
+        "flame_window": _window(furnace, FLAME_MINUTES, FLAME_SAMPLES)[0],
         **({} if flame is None else {"flame_low": flame.low, "flame_high": flame.high, "flame_erratic": flame.erratic}),
     }
 

@@ -1,0 +1,66 @@
+"""studio replay on a deployed studio: the past is judged, the present is not touched."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+import requests
+from deploy_support import StudioHost
+from verify_support import command
+
+from lab import studio_host
+
+pytestmark = pytest.mark.lab
+HOUR = 3600
+LABELS = {"__name__": "furnace_furnace_temp", "studio": "lab", "furnace": "main", "db": "sensors"}
+
+
+@pytest.fixture(scope="module")
+def began(studio: StudioHost) -> float:
+    """A cold quarter of an hour of the main furnace, two hours ago; the epoch second at which it began."""
+    begin = int(time.time()) - 2 * HOUR
+    seconds = list(range(-1800, 1800, 5))
+    values = [1000.0 if 0 <= at < 900 else 1120.0 for at in seconds]
+    line = json.dumps({"metric": LABELS, "values": values, "timestamps": [(begin + at) * 1000 for at in seconds]})
+    url = f"http://127.0.0.1:{studio.host.port(8428)}"
+    requests.post(f"{url}/api/v1/import", data=line, timeout=30).raise_for_status()
+    requests.get(f"{url}/internal/force_flush", timeout=30).raise_for_status()
+    return begin
+
+
+def cold(studio: StudioHost, began: float) -> list[dict[str, Any]]:
+    """What a replay of the two hours around it says of the furnace's temperature."""
+    times = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began + at)) for at in (-1500, 1700)]
+    done = command(studio, "replay", "lab", "--from", times[0], "--to", times[1], "--json")
+    assert done.returncode == 0, done.stderr
+    return [episode for episode in json.loads(done.stdout) if episode["alert"] == "FurnaceTempLow"]
+
+
+def test_it_tells_what_would_have_fired_and_when(studio: StudioHost, began: float) -> None:
+    (episode,) = cold(studio, began)
+    assert episode["labels"]["furnace"] == "main"
+    assert 120 <= episode["begin"] - began <= 330
+    assert 900 <= episode["end"] - began <= 1200
+
+
+def test_nobody_is_alerted_and_nothing_is_left(studio: StudioHost, began: float) -> None:
+    assert cold(studio, began)
+    told = [a["labels"]["alertname"] for r in studio_host.records(studio.host) for a in r["body"]["alerts"]]
+    assert "FurnaceTempLow" not in told
+    active = requests.get(f"http://127.0.0.1:{studio.host.port(9093)}/api/v2/alerts", timeout=10).json()
+    assert "FurnaceTempLow" not in {alert["labels"]["alertname"] for alert in active}
+    url = f"http://127.0.0.1:{studio.host.port(8428)}/api/v1/export"
+    assert requests.get(url, params={"match[]": 'ALERTS{alertname="FurnaceTempLow"}'}, timeout=10).text == ""
+    user = "runuser -u studio -- env XDG_RUNTIME_DIR=/run/user/$(id -u studio)"
+    names = studio.host.exec(f"cd / && {user} podman ps --all --format '{{{{.Names}}}}'").stdout.split()
+    assert names
+    assert not [name for name in names if name.startswith("replay-")]
+    assert studio.host.exec("ls /tmp").stdout.find("studio-replay-") == -1
+
+
+def test_a_storage_that_does_not_answer_is_told(studio: StudioHost) -> None:
+    done = command(studio, "replay", "lab", "--from", "1h", "--url", "http://127.0.0.1:1")
+    assert done.returncode == 1
+    assert "vmalert could not replay" in done.stderr
+    assert "Traceback" not in done.stderr
