@@ -12,7 +12,6 @@ COLLECTORS: Final = (
     "meminfo",
     "netdev",
     "os",
-    "pressure",
     "stat",
     "thermal_zone",
     "time",
