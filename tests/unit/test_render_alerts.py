@@ -166,3 +166,12 @@ def test_an_unknown_key_of_an_entry_is_refused(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(catalogue, "ALERTS", tmp_path)
     with pytest.raises(ValueError, match="X has unknown keys: sevrity"):
         catalogue.read("shop")
+
+
+def test_every_job_that_a_rule_names_is_scraped() -> None:
+    scraped = yaml.safe_load(render(LAB).files["victoriametrics/scrape.yml"].content)["scrape_configs"]
+    named = {
+        job for alert in ENTRIES for jobs in re.findall(r'job[!=~]+"(.*?)"', alert.expr) for job in jobs.split("|")
+    }
+    assert named == {"vector", "hub"}
+    assert named <= {job["job_name"] for job in scraped}
