@@ -1,7 +1,6 @@
 """`python -m bench [NAME...] [--json]`: what a studio costs, beside its peers."""
 
 import argparse
-import asyncio
 import sys
 
 from bench import agent, dashboards, deploy, hub, render, rules, table
@@ -15,6 +14,7 @@ TITLES = {
     "agent": "The device agent",
     "hub": "The hub",
     "dashboards": "Dashboards, queries of one studio's data",
+    "rules": "The alert rules",
 }
 
 
@@ -27,7 +27,7 @@ def measured(name: str, rounds: int) -> list[Row]:
     if name == "rules":
         return rules.measure(rounds)
     if name == "hub":
-        return asyncio.run(hub.measure())
+        return hub.run()
     if name == "dashboards":
         return dashboards.measure()
     return render.measure() if name == "render" else agent.measure()

@@ -1,260 +1,341 @@
-"""The hub beside peers in the same run: durable heartbeats, the price of logging, /metrics, state messages.
+"""The hub beside the least that does the same, each a program of its own, in turns in one run.
 
-`python -m bench.hub [--json]`. The peer of heartbeats is a bare Starlette end point that does the same durable insert
-into the same kind of SQLite with the standard library, also committing what waits together.
+`python -m bench hub [--json]`, about three minutes. The peer of heartbeats is a bare Starlette end point that does the
+same durable insert into the same tables with the standard library's sqlite3, and also commits together what waits; that
+of state messages is a bare aiomqtt loop at the same broker. docs/hub.md says what was measured.
 """
 
-import argparse
 import asyncio
-import contextlib
-import json
-import os
-import queue
-import sqlite3
 import statistics
+import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
+import paho.mqtt.client as paho
+import uvloop
+from paho.mqtt.enums import CallbackAPIVersion
+from prometheus_client import generate_latest
 
-from bench.table import Row, show
-from hub import logs, settings
-from hub.app import make_app
+from bench import hub_load, hub_site
+from bench.table import Row
+from hub.metrics import Metrics
 
-TOKEN = "a-token-for-benchmarks-only"  # noqa: S105
-ADMIN = {"Authorization": f"Bearer {TOKEN}"}
-ROUNDS = 3
-BEATS = 1500
+ROUNDS = 7
+BEATS = 2_000
 AT_ONCE = 50
-RATE = 100
-SECONDS = 1
+PACED = 200
+PACED_SECONDS = 3
+LEVEL_ROUNDS = 8
+STATES = 4_000
+WAITS = 1_000
+PAGES = 200
+CHUNKS = 60
+STATE = b'{"moisture": 41, "temperature": 20}'
 
 
-@contextlib.asynccontextmanager
-async def hub_client(folder: Path, level: str) -> AsyncIterator[tuple[httpx.AsyncClient, Any]]:
-    fd = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    writer = logs.LogWriter(fd)
-    logs.configure(writer, level)
-    chosen = settings.load(
-        admin_token=TOKEN,
-        database_url=f"sqlite:///{folder}/hub.db",
-        provision_event_log=str(folder / "events.jsonl"),
-        rate_device=10_000_000,
-        rate_register=10_000_000,
-        log_level=level,
-    )
-    app = make_app(chosen, writer)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://hub", timeout=60) as client,
+def p95(values: list[float]) -> float:
+    return statistics.quantiles(values, n=20)[18]
+
+
+def beat_requests(headers: list[dict[str, str]], mark: str, count: int) -> list[bytes]:
+    """A heartbeat of each device in its turn, each with an id of its own."""
+    bodies = [{"status": "ok", "uptime_s": n, "heartbeat_id": f"{mark}-{n}"} for n in range(count)]
+    devices = len(headers)
+    return [hub_load.request("POST", "/v1/heartbeat", headers[n % devices], body) for n, body in enumerate(bodies)]
+
+
+async def heartbeats(folder: Path) -> list[Row]:
+    """Also the memory of a hub before and after."""
+    ours, theirs = [], []
+    with (
+        hub_site.hub(folder) as hub,
+        hub_site.admin_of(hub) as client,
+        hub_site.peer("heartbeats", folder) as (port, _),
     ):
-        yield client, app
-    writer.close()
-    os.close(fd)
-
-
-class BareWriter:
-    """The peer's storage: one thread, one commit for all that waits."""
-
-    def __init__(self, file: Path) -> None:
-        self._file = file
-        self._jobs: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run)
-        self._thread.start()
-
-    async def insert(self, row: tuple[Any, ...]) -> None:
-        future = asyncio.get_running_loop().create_future()
-        self._jobs.put((row, asyncio.get_running_loop(), future))
-        await future
-
-    def close(self) -> None:
-        self._jobs.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        database = sqlite3.connect(self._file, isolation_level=None)
-        database.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; "
-            "CREATE TABLE heartbeats (id INTEGER PRIMARY KEY, device TEXT, request TEXT, at INTEGER, status TEXT, "
-            "battery INTEGER, uptime INTEGER, UNIQUE (device, request))"
-        )
-        insert = "INSERT OR IGNORE INTO heartbeats (device, request, at, status, battery, uptime) VALUES (?,?,?,?,?,?)"
-        while (job := self._jobs.get()) is not None:
-            batch = [job]
-            while self._jobs.qsize() and len(batch) < 256 and (more := self._jobs.get()) is not None:
-                batch.append(more)
-            database.execute("BEGIN IMMEDIATE")
-            for row, _, _ in batch:
-                database.execute(insert, row)
-            database.execute("COMMIT")
-            for _, loop, future in batch:
-                loop.call_soon_threadsafe(future.set_result, None)
-        database.close()
-
-
-@contextlib.asynccontextmanager
-async def bare_client(folder: Path) -> AsyncIterator[httpx.AsyncClient]:
-    writer = BareWriter(folder / "bare.db")
-
-    async def beat(request: Request) -> JSONResponse:
-        body = await request.json()
-        row = ("d", body["heartbeat_id"], time.time_ns() // 1_000_000, body["status"], None, body["uptime_s"])
-        await writer.insert(row)
-        return JSONResponse({"ok": True})
-
-    app = Starlette(routes=[Route("/v1/heartbeat", beat, methods=["POST"])])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://bare", timeout=60) as client:
-        yield client
-    writer.close()
-
-
-async def enrol(client: httpx.AsyncClient, device_id: str) -> dict[str, str]:
-    token = (await client.post("/admin/tokens", json={}, headers=ADMIN)).json()["token"]
-    answer = await client.post("/v1/register", json={"device_id": device_id, "token": token})
-    return {"Authorization": f"Bearer {answer.json()['device_token']}"}
-
-
-async def send(client: httpx.AsyncClient, headers: list[dict[str, str]], mark: str) -> tuple[float, list[float]]:
-    """Heartbeats a second, and the seconds that each took."""
-    taken: list[float] = []
-    numbers = iter(range(BEATS))
-
-    async def one(own: dict[str, str]) -> None:
-        for n in numbers:
-            began = time.perf_counter()
-            body = {"status": "ok", "uptime_s": n, "heartbeat_id": f"{mark}-{n}"}
-            answer = await client.post("/v1/heartbeat", json=body, headers=own)
-            answer.raise_for_status()
-            taken.append(time.perf_counter() - began)
-
-    began = time.perf_counter()
-    await asyncio.gather(*(one(headers[n % len(headers)]) for n in range(AT_ONCE)))
-    return BEATS / (time.perf_counter() - began), taken
-
-
-async def heartbeats() -> Row:
-    ours, theirs = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder)
-        async with hub_client(path, "INFO") as (client, _), bare_client(path) as bare:
-            devices = [await enrol(client, f"d{n}") for n in range(20)]
-            for n in range(ROUNDS):
-                ours.append((await send(client, devices, f"r{n}"))[0])
-                theirs.append((await send(bare, [{}], f"r{n}"))[0])
-    mine, peer = statistics.median(ours), statistics.median(theirs)
-    ratio = mine / peer
-    return Row(
-        "heartbeats, durable", f"{mine:.0f}/s", f"bare Starlette {peer:.0f}/s", f"{ratio:.0%}", "70 %", ratio >= 0.7
-    )
-
-
-async def paced(client: httpx.AsyncClient, headers: list[dict[str, str]], mark: str) -> list[float]:
-    """Milliseconds of heartbeats that come evenly, RATE a second: what a request takes, not how long a queue is."""
-    taken: list[float] = []
-
-    async def one(n: int) -> None:
-        await asyncio.sleep(n / RATE)
-        body = {"status": "ok", "uptime_s": n, "heartbeat_id": f"{mark}-{n}"}
-        began = time.perf_counter()
-        answer = await client.post("/v1/heartbeat", json=body, headers=headers[n % len(headers)])
-        taken.append((time.perf_counter() - began) * 1000)
-        answer.raise_for_status()
-
-    await asyncio.gather(*(one(n) for n in range(RATE * SECONDS)))
-    return taken
-
-
-async def logging_price(devices: int) -> Row:
-    """p95 with the log at INFO against the same hub with the log at ERROR, in turns."""
-    taken: dict[str, list[float]] = {"INFO": [], "ERROR": []}
-    with tempfile.TemporaryDirectory() as folder:
-        async with hub_client(Path(folder), "INFO") as (client, app):
-            headers = [await enrol(client, f"d{n}") for n in range(devices)]
-            for n in range(4 * ROUNDS):
-                level = "INFO" if n % 2 else "ERROR"
-                logs.set_level(app.state.hub.logs, level)
-                taken[level] += await paced(client, headers, f"r{n}")
-    mine, peer = (statistics.quantiles(taken[level], n=20)[18] for level in ("INFO", "ERROR"))
-    added = mine - peer
-    what = f"p95 that logging adds, {devices} devices"
-    return Row(what, f"{mine:.1f} ms", f"without {peer:.1f} ms", f"{added:+.2f} ms", "5 ms (wish: 0.5)", added <= 5)
-
-
-async def metrics_page() -> Row:
-    with tempfile.TemporaryDirectory() as folder:
-        async with hub_client(Path(folder), "ERROR") as (client, app):
-            m = app.state.hub.metrics
-            for site in range(21):
-                for protocol in ("fcm", "mqtt"):
-                    tags = (m.site(f"site-{site}"), protocol)
-                    m.runs.labels(*tags).inc()
-                    m.run_bytes.labels(*tags).observe(1)
-                    for status in ("ok", "error", "timeout"):
-                        m.runner_duration.labels(*tags, status).observe(1)
-            for route in app.routes:
-                for method in ("GET", "POST"):
-                    for status in ("200", "4xx", "5xx"):
-                        m.http_requests.labels(getattr(route, "path", "-"), method, status).inc()
-                m.http_latency.labels(getattr(route, "path", "-")).observe(1)
-            taken, lines = [], 0
-            for _ in range(20):
-                began = time.perf_counter()
-                answer = await client.get("/metrics", headers=ADMIN)
-                taken.append((time.perf_counter() - began) * 1000)
-                lines = answer.text.count("\n")
-    mine = statistics.median(taken)
-    return Row("/metrics, every series", f"{mine:.1f} ms", f"{lines} lines", "-", "50 ms (wish: 5)", mine <= 50)
-
-
-async def states() -> Row:
-    """State messages through the hub's link against a loop that only parses them, without a broker in between."""
-    ours, theirs = [], []
-    payload = json.dumps({"moisture": 41, "temperature": 20}).encode()
-    with tempfile.TemporaryDirectory() as folder:
-        async with hub_client(Path(folder), "INFO") as (_, app):
-            link = app.state.hub.mqtt
-
-            async def rate(take: Callable[[str], Awaitable[Any]]) -> float:
-                began = time.perf_counter()
-                for n in range(5000):
-                    await take(f"plant/p{n % 50}/state")
-                return 5000 / (time.perf_counter() - began)
-
-            async def bare(topic: str) -> None:
-                topic.split("/")
-                json.loads(payload)
-                await asyncio.sleep(0)
-
-            for _ in range(ROUNDS):
-                ours.append(await rate(lambda topic: link.dispatch(topic, payload, False)))
-                theirs.append(await rate(bare))
-    mine, peer = statistics.median(ours), statistics.median(theirs)
-    return Row("state messages handled", f"{mine:.0f}/s", f"parse only {peer:.0f}/s", f"{mine / peer:.0%}", "-", None)
-
-
-async def measure() -> list[Row]:
+        rest = hub.megabytes()
+        devices = hub_site.enrolled(client, 20)
+        for n in range(ROUNDS):
+            content = beat_requests(devices, f"r{n}", BEATS)
+            for server, rates in ((hub.port, ours), (port, theirs)):
+                rate, answers = await hub_load.as_fast_as_possible(server, content, AT_ONCE)
+                if answers.refused:
+                    raise RuntimeError(f"{answers.refused} heartbeats were not taken")
+                rates.append(rate)
+        loaded = hub.megabytes()
+    mine, other = statistics.median(ours), statistics.median(theirs)
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
     return [
-        await heartbeats(),
-        await logging_price(100),
-        await logging_price(1000),
-        await metrics_page(),
-        await states(),
+        Row("heartbeats, durable", f"{mine:.0f}/s", f"{other:.0f}/s", f"{ratio:.0%}", "70 %", ratio >= 0.7),
+        Row("memory at rest", f"{rest:.0f} MB", "-", "-", "-", None),
+        Row(f"memory after {ROUNDS * BEATS:,} heartbeats", f"{loaded:.0f} MB", "-", "-", "-", None),
     ]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", action="store_true")
-    show("hub", asyncio.run(measure()), as_json=parser.parse_args().json)
+async def logging_price(folder: Path, devices: int) -> list[Row]:
+    """p95 with the log at INFO against the same hub with the log at ERROR, in turns; each device has a connection."""
+    taken: dict[str, list[float]] = {"INFO": [], "ERROR": []}
+    given = {"HUB_RATE_DEVICE": "100000000"}
+    with hub_site.hub(folder, **given) as hub, hub_site.admin_of(hub) as client:
+        headers = hub_site.enrolled(client, devices)
+        connections = await hub_load.connect(hub.port, devices)
+        for n in range(2 * LEVEL_ROUNDS):
+            # INFO ERROR, ERROR INFO, ...: so that neither is always the second.
+            level = "INFO" if n % 4 in {0, 3} else "ERROR"
+            client.put("/admin/log-level", json={"level": level}).raise_for_status()
+            answers = await hub_load.evenly(connections, beat_requests(headers, f"r{n}", PACED * PACED_SECONDS), PACED)
+            taken[level] += [seconds * 1000 for seconds in answers.seconds]
+        for connection in connections:
+            connection.close()
+    with_log, without = p95(taken["INFO"]), p95(taken["ERROR"])
+    medians = statistics.median(taken["INFO"]) - statistics.median(taken["ERROR"])
+    added = with_log - without
+    what = f"p95 that logging adds, {devices:,} devices (median {medians:+.2f} ms)"
+    return [Row(what, f"{with_log:.1f} ms", f"{without:.1f} ms", f"{added:+.2f} ms", "+0.5 ms (seed: 5)", added <= 0.5)]
 
 
-if __name__ == "__main__":
-    main()
+def _count_everything(m: Metrics, n: int) -> None:
+    """Something in every series there can be."""
+    for site in range(21):
+        for protocol in ("fcm", "mqtt"):
+            tags = (m.site(f"site-{site}"), protocol)
+            for counter in (m.runs, m.chunks, m.chunk_bytes):
+                counter.labels(*tags).inc(n)
+            m.run_bytes.labels(*tags).observe(n)
+            m.runner_start.labels(*tags, "started").inc()
+            for status in ("ok", "error", "timeout"):
+                m.runner_duration.labels(*tags, status).observe(n)
+                m.runner_bytes.labels(*tags, status).set(n)
+                (m.runner_stop if status == "ok" else m.runner_error).labels(*tags, status).inc()
+    for number in range(51):
+        m.fcm_latency.labels(m.action(f"action-{number}")).observe(n)
+        m.runs_by_device.labels(m.device(f"device-{number}")).inc()
+    for route in range(40):
+        for method in ("GET", "POST"):
+            for status in (200, 404, 503):
+                m.http(f"/route-{route}", method, status, n)
+
+
+def metrics_page() -> list[Row]:
+    """Every series present; between two scrapes none or all of them changed."""
+    m = Metrics()
+    _count_everything(m, 1)
+    lines = m.exposition().count(b"\n")
+    rows = []
+    for what, changes in (("none", False), ("all", True)):
+        ours, theirs = [], []
+        for n in range(15):
+            if changes:
+                _count_everything(m, n)
+            for text, taken in ((m.exposition, ours), (lambda: generate_latest(m.registry), theirs)):
+                began = time.perf_counter()
+                text()
+                taken.append((time.perf_counter() - began) * 1000)
+        mine, other = statistics.median(ours), statistics.median(theirs)
+        title = f"/metrics, {lines:,} lines, {what} changed"
+        told = f"prometheus-client {other:.1f} ms"
+        rows.append(Row(title, f"{mine:.1f} ms", told, f"{mine / other:.2f}", "5 ms (seed: 50)", mine <= 5))
+    return rows
+
+
+def _publish(port: int, count: int) -> None:
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.max_inflight_messages_set(1000)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    for n in range(count):
+        last = client.publish(f"plant/p{n % 50}/state", STATE, qos=1)
+    last.wait_for_publish(60)
+    client.disconnect()
+    client.loop_stop()
+
+
+def states(folder: Path) -> Row:
+    """The reader is held still while the broker takes the messages; then they come as fast as it reads."""
+    ours, theirs = [], []
+    with ExitStack() as stack:
+        broker = stack.enter_context(hub_site.broker(folder))
+        hub = stack.enter_context(hub_site.hub(folder, HUB_MQTT_URL=broker.url))
+        client = stack.enter_context(hub_site.admin_of(hub))
+        _, bare = stack.enter_context(hub_site.peer("states", folder, broker.port))
+        hub_site.wait_until("the hub is at the broker", lambda: hub_site.metric(client, "hub_mqtt_connected") == 1)
+        told: deque[int] = deque([-1], maxlen=1)
+        threading.Thread(target=lambda: told.extend(int(line) for line in bare.stdout or ()), daemon=True).start()
+        hub_site.wait_until("the bare loop is at the broker", lambda: told[0] == 0)
+        time.sleep(1)
+
+        def hub_heard() -> float:
+            return hub_site.metric(client, "provision_state_messages_total")
+
+        def bare_heard() -> float:
+            return told[0]
+
+        def rate(process: Any, other: Any, count: Callable[[], float], upto: int) -> float:
+            began = 0.0
+
+            def wake() -> None:
+                nonlocal began
+                began = time.monotonic()
+
+            with hub_site.stopped(other, lambda: None):
+                with hub_site.stopped(process, wake):
+                    _publish(broker.port, STATES)
+                while count() < upto:
+                    time.sleep(0.05)
+                return STATES / (time.monotonic() - began)
+
+        def both_heard(upto: int) -> None:
+            hub_site.wait_until("both have heard all", lambda: min(hub_heard(), bare_heard()) >= upto)
+
+        for upto in range(STATES, 6 * STATES + 1, 2 * STATES):
+            # Both hear every message; while one is measured the other is still, and catches up before its own turn.
+            ours.append(rate(hub.process, bare, hub_heard, upto))
+            both_heard(upto)
+            theirs.append(rate(bare, hub.process, bare_heard, upto + STATES))
+            both_heard(upto + STATES)
+        lost = hub_site.metric(client, "hub_mqtt_refused_total")
+    if lost:
+        raise RuntimeError(f"the hub refused {lost:.0f} state messages")
+    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    mine, other = statistics.median(ours), statistics.median(theirs)
+    return Row("state messages", f"{mine:.0f}/s", f"bare aiomqtt {other:.0f}/s", f"{ratio:.0%}", "60 %", ratio >= 0.6)
+
+
+async def _wait_at_once(
+    port: int, begun: Callable[[], Awaitable[bool]], tell: Callable[[], Any]
+) -> tuple[float, float]:
+    """Milliseconds until all wait, and from the message until all are answered."""
+    connections = await hub_load.connect(port, WAITS)
+    body = {"method": "ble", "timeout": 60, "device_id": "fern"}
+    content = hub_load.request("POST", "/provision/wait", hub_site.ADMIN, body)
+    began = time.perf_counter()
+    asked = [asyncio.ensure_future(connection.ask(content)) for connection in connections]
+    while not await begun():
+        await asyncio.sleep(0.01)
+    waiting = time.perf_counter()
+    await asyncio.to_thread(tell)
+    if set(await asyncio.gather(*asked)) != {200}:
+        raise RuntimeError("a wait was not answered")
+    done = time.perf_counter()
+    for connection in connections:
+        connection.close()
+    return (waiting - began) * 1000, (done - waiting) * 1000
+
+
+async def waits(folder: Path) -> list[Row]:
+    ours, theirs = [], []
+    with ExitStack() as stack:
+        broker = stack.enter_context(hub_site.broker(folder))
+        hub = stack.enter_context(hub_site.hub(folder, HUB_MQTT_URL=broker.url))
+        client = stack.enter_context(hub_site.admin_of(hub))
+        port, _ = stack.enter_context(hub_site.peer("waits", folder))
+        hub_site.wait_until("the hub is at the broker", lambda: hub_site.metric(client, "hub_mqtt_connected") == 1)
+        time.sleep(1)
+        most = 0.0
+
+        async def hub_has() -> bool:
+            nonlocal most
+            most = max(most, hub.megabytes())
+            return await asyncio.to_thread(hub_site.metric, client, "provision_waits_in_progress") == WAITS
+
+        async def peer_has() -> bool:
+            return await asyncio.to_thread(lambda: httpx.get(f"http://127.0.0.1:{port}/count").json()) == WAITS
+
+        for _ in range(3):
+            ours.append(await _wait_at_once(hub.port, hub_has, lambda: broker.publish("plant/fern/state", STATE)))
+            theirs.append(await _wait_at_once(port, peer_has, lambda: httpx.post(f"http://127.0.0.1:{port}/state")))
+    rows = []
+    for number, what in enumerate(("until all wait", "from the message until all are answered")):
+        mine, other = (statistics.median(pair[number] for pair in taken) for taken in (ours, theirs))
+        told = f"bare Starlette {other:.0f} ms"
+        rows.append(Row(f"{WAITS:,} waits at once, {what}", f"{mine:.0f} ms", told, f"{mine / other:.2f}", "-", None))
+    return [*rows, Row(f"memory with {WAITS:,} waits", f"{most:.0f} MB", "-", "-", "-", None)]
+
+
+async def pages(folder: Path) -> list[Row]:
+    """How long a piece of a run's output takes from the device's request to each of the open pages."""
+    with hub_site.hub(folder) as hub, hub_site.admin_of(hub) as client:
+        (device,) = hub_site.enrolled(client, 1)
+        body = {"device_id": "d0", "action": "x", "protocol": "mqtt", "request_id": "run"}
+        client.post("/admin/command", json=body).raise_for_status()
+        sent: dict[int, float] = {}
+        taken: list[float] = []
+        streams = [await asyncio.open_connection("127.0.0.1", hub.port) for _ in range(PAGES)]
+
+        async def look(reader: asyncio.StreamReader) -> None:
+            while (line := await reader.readline()) and f'"seq":{CHUNKS - 1},'.encode() not in line:
+                _arrived(line)
+            _arrived(line)
+
+        def _arrived(line: bytes) -> None:
+            if b'"seq":' in line:
+                number = int(line.partition(b'"seq":')[2].partition(b",")[0])
+                taken.append((time.perf_counter() - sent[number]) * 1000)
+
+        for _, writer in streams:
+            writer.write(hub_load.request("GET", "/live/events", hub_site.ADMIN))
+        looking = [asyncio.create_task(look(reader)) for reader, _ in streams]
+        while await asyncio.to_thread(hub_site.metric, client, "live_sessions") < PAGES:
+            await asyncio.sleep(0.05)
+        (connection,) = await hub_load.connect(hub.port, 1)
+        for number in range(CHUNKS):
+            chunk = {"seq": number, "data": "a line of output\n"}
+            sent[number] = time.perf_counter()
+            await connection.ask(hub_load.request("POST", "/v1/runs/run/chunks", device, chunk))
+            await asyncio.sleep(0.1)
+        await asyncio.wait_for(asyncio.gather(*looking), 60)
+        memory = hub.megabytes()
+        for writer in (writer for _, writer in streams):
+            writer.close()
+    if len(taken) != PAGES * CHUNKS:
+        raise RuntimeError(f"{PAGES * CHUNKS - len(taken)} events did not arrive")
+    return [
+        Row(f"{PAGES} live pages, output to every page, p95", f"{p95(taken):.0f} ms", "-", "-", "-", None),
+        Row(f"memory with {PAGES} live pages", f"{memory:.0f} MB", "-", "-", "-", None),
+    ]
+
+
+async def measure() -> list[Row]:
+    """Every row, each part with a hub of its own."""
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as made:
+        folders = iter([Path(made) / str(n) for n in range(7)])
+
+        def folder() -> Path:
+            found = next(folders)
+            found.mkdir()
+            return found
+
+        for what, part in PARTS.items():
+            print(f"bench: {what}", file=sys.stderr, flush=True)
+            rows += await part(folder())
+    return rows
+
+
+async def _metrics_page(_: Path) -> list[Row]:
+    return metrics_page()
+
+
+async def _states(folder: Path) -> list[Row]:
+    return [await asyncio.to_thread(states, folder)]
+
+
+PARTS: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
+    "heartbeats": heartbeats,
+    "logging, 100 devices": lambda folder: logging_price(folder, 100),
+    "logging, 1,000 devices": lambda folder: logging_price(folder, 1000),
+    "/metrics": _metrics_page,
+    "state messages": _states,
+    "waits": waits,
+    "live pages": pages,
+}
+
+
+def run() -> list[Row]:
+    return uvloop.run(measure())

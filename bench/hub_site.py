@@ -1,0 +1,96 @@
+"""The hub, its peers and a broker as programs of their own, for the hub's benchmark."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT / "tests" / "services"))
+
+from hub_broker import Mosquitto  # noqa: E402
+from hub_servers import HubProcess, enrol, healthy, wait_until  # noqa: E402
+from hub_support import ADMIN, free_port  # noqa: E402
+
+__all__ = ["ADMIN", "HubProcess", "admin_of", "broker", "enrolled", "hub", "metric", "peer", "stopped", "wait_until"]
+
+
+@contextlib.contextmanager
+def hub(folder: Path, **given: str) -> Iterator[HubProcess]:
+    """A hub as it runs on a host, its log going to a file."""
+    fd = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    try:
+        with HubProcess(folder, f"sqlite:///{folder}/hub.db", stdout=fd, **given) as process:
+            yield process
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def peer(what: str, folder: Path, port: int | None = None) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
+    """A peer of bench/hub_peers.py: its port (or the broker's, that is given) and its process."""
+    own = port or free_port()
+    command = [sys.executable, "-m", "bench.hub_peers", what, str(own), str(folder)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE if port else subprocess.DEVNULL, text=True)
+    try:
+        if port is None:
+            wait_until(f"the peer {what} answers", lambda: _answers(own))
+        yield own, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(httpx.HTTPError):
+        healthy(f"http://127.0.0.1:{port}/")
+        return True
+    return False
+
+
+@contextlib.contextmanager
+def broker(folder: Path) -> Iterator[Mosquitto]:
+    """A Mosquitto that drops nothing."""
+    started = Mosquitto(folder, "allow_anonymous true\nmax_queued_messages 0")
+    started.start()
+    try:
+        yield started
+    finally:
+        started.stop()
+
+
+@contextlib.contextmanager
+def admin_of(process: HubProcess) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=process.url, headers=ADMIN, timeout=60, trust_env=False) as client:
+        yield client
+
+
+def enrolled(client: httpx.Client, count: int) -> list[dict[str, str]]:
+    """The headers of so many devices."""
+    return [enrol(client, f"d{n}") for n in range(count)]
+
+
+def metric(client: httpx.Client, name: str) -> float:
+    """The sum of a metric's series."""
+    lines = client.get("/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+
+
+@contextlib.contextmanager
+def stopped(process: "subprocess.Popen[Any] | None", wake: Callable[[], None]) -> Iterator[None]:
+    """Hold a process still for the block; then `wake` is called and it goes on."""
+    assert process is not None  # noqa: S101
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+        time.sleep(0.2)
+    finally:
+        wake()
+        process.send_signal(signal.SIGCONT)
