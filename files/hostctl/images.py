@@ -10,6 +10,9 @@ from hostctl.manifest import Component, Manifest
 from hostctl.paths import Paths
 from hostctl.run import Account
 
+WORK = Path("/var/tmp")  # noqa: S108 - a folder of its own is made in it
+PREFIX = "sensor-pipeline-image-"
+
 
 def archive_name(component: Component) -> str:
     """The archive of its image, or of the image that its image is built on."""
@@ -64,10 +67,13 @@ def _fetch(reference: str, source: Path | None, who: Account) -> None:
 
 def _build(context: Path, reference: str, base: str, who: Account) -> None:
     """Build an image from a generation's own files, in a folder that the account may read."""
+    import shutil
     import tarfile
     import tempfile
 
-    with tempfile.TemporaryDirectory(prefix="sensor-pipeline-image-", dir="/var/tmp") as work:
+    for leftover in WORK.glob(f"{PREFIX}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=PREFIX, dir=WORK) as work:
         with tarfile.open(context) as tar:
             tar.extractall(work, filter="data")
         os.chown(work, who.uid, who.gid)
