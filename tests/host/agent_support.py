@@ -90,7 +90,10 @@ class Site:
         }
 
     def keys_in_use(self) -> list[str]:
-        return [key["key"] for key in self.hub("/admin/provision-keys") if key["revoked_at"] is None]
+        """The keys that deploys made and that are still good."""
+        made = [key for key in self.hub("/admin/provision-keys") if (key["note"] or "").startswith("studio devices")]
+        assert made, "no deploy made a key"
+        return [key["key"] for key in made if key["revoked_at"] is None]
 
     @contextlib.contextmanager
     def edited(self, file: str, old: str, new: str) -> Iterator[None]:
