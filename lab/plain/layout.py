@@ -1,6 +1,7 @@
 """The files and command lines of a plain studio, and what the containers' paths become (nobody else knows that)."""
 
 import json
+import os
 import re
 import secrets
 import socket
@@ -90,6 +91,9 @@ class Layout:
                 target = self.folder / "current" / path
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(self.of_container(component.name, artifact.content.decode()))
+        if os.geteuid() == 0 and (conf := self.folder / "current/mosquitto/mosquitto.conf").exists():
+            # Else it would become a user of its own, who may not read this folder.
+            conf.write_text(f"{conf.read_text()}user root\n")
         known = accounts(studio)
         passwords = {account.name: secrets.token_urlsafe(32) for account in known}
         for kind, token in TOKENS.items():

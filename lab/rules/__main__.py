@@ -4,7 +4,6 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from studio.model import load_studio
 from studio.render.catalogue import entries
 
 GOAL = 0.9
-WORKERS = 2
 
 
 def caught(root: Path, mutant: Mutant) -> bool:
@@ -28,8 +26,7 @@ def caught(root: Path, mutant: Mutant) -> bool:
 
 def survivors(root: Path, found: Sequence[Mutant]) -> list[Mutant]:
     """The mutants that no case tells from their rule."""
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return [m for m, seen in zip(found, pool.map(lambda m: caught(root, m), found), strict=True) if not seen]
+    return [mutant for mutant in found if not caught(root, mutant)]
 
 
 def every_mutant(names: Sequence[str]) -> list[Mutant]:

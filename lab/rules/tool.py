@@ -2,20 +2,26 @@
 
 import json
 import subprocess
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.paths import cache_dir
 from lab.plain import parts
 from lab.rules.cases import Case
 from lab.rules.values import notation
+from lab.run import LabError, locked
 from studio.model import Studio
 from studio.render import rules
 
 Rule = dict[str, Any]
 PROGRAM = "usr/bin/vmalert-tool"
 TIMEOUT = 300
+PORT_SECONDS = 60
+REFUSED = "unittest failed"
+IN_USE = "address already in use"
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,31 @@ def _text(rule: Rule, with_text: bool) -> Rule:
     return {**rule, "annotations": annotations}
 
 
+def _run(argv: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the tool, one at a time: it listens on port 8880 whatever it is told, and keeps its storage in TMPDIR.
+
+    Raises:
+        LabError: it could not judge, e.g. because somebody else has its port for more than a minute.
+    """
+    until = time.monotonic() + PORT_SECONDS
+    while True:
+        with locked(cache_dir() / ".locks" / "vmalert-tool"):
+            done = subprocess.run(
+                argv,
+                capture_output=True,
+                text=True,
+                check=False,
+                cwd=folder,
+                timeout=TIMEOUT,
+                env={"TMPDIR": str(folder)},
+            )
+        if done.returncode == 0 or REFUSED in done.stdout + done.stderr:
+            return done
+        if IN_USE not in done.stdout + done.stderr or time.monotonic() > until:
+            raise LabError(f"vmalert-tool could not judge:\n{done.stdout}{done.stderr}")
+        time.sleep(1)
+
+
 def judge(root: Path, folder: Path, cases: Iterable[Case], trial: Trial, *, with_text: bool = False) -> Verdict:
     """Evaluate the rules on the cases.
 
@@ -108,10 +139,7 @@ def judge(root: Path, folder: Path, cases: Iterable[Case], trial: Trial, *, with
             json.dumps({"rule_files": ["rules.yml"], "evaluation_interval": f"{every}s", "tests": tests})
         )
         argv = parts.command(root, PROGRAM, "unittest", f"--files={own / 'tests.yml'}", "--external.label=studio=lab")
-        # The tool's storage is a folder of a fixed name in TMPDIR.
-        done = subprocess.run(
-            argv, capture_output=True, text=True, check=False, cwd=own, timeout=TIMEOUT, env={"TMPDIR": str(own)}
-        )
+        done = _run(argv, own)
         if done.returncode:
             return Verdict(False, done.stdout + done.stderr)
         said.append(done.stdout)
