@@ -109,6 +109,8 @@ class _KeepRight(_Change):
         done = []
         if needed.install or needed.provision or needed.restart:
             archive = device.release.bundle.tar_gz() if needed.install else None
+            if needed.provision:
+                device.tell("mark")
             request = self._wanted.request(hub.open_for(studio, name)) if needed.provision else None
             order = {
                 "version": self._wanted.version,

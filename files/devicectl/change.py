@@ -61,8 +61,7 @@ def _back(paths: Paths, before: str, why: HostError) -> None:
 
 def _ask(paths: Paths, request: dict[str, Any], first: dict[str, Any]) -> None:
     """Ask the agent to provision itself at its next start; the marker goes last."""
-    entry = pwd.getpwnam(ACCOUNT)
-    owner = (entry.pw_uid, entry.pw_gid)
+    owner = _owner()
     store.make_folder(paths.data, 0o700)
     os.chown(paths.data, *owner)
     config = paths.data / "thermal_config.json"
@@ -70,6 +69,23 @@ def _ask(paths: Paths, request: dict[str, Any], first: dict[str, Any]) -> None:
         store.write(config, _text(first), 0o600, owner)
     store.write(paths.data / "provision.json", _text(request), 0o600, owner)
     store.write(paths.data / "provision.txt", b"", 0o600, owner)
+
+
+def _owner() -> tuple[int, int]:
+    entry = pwd.getpwnam(ACCOUNT)
+    return entry.pw_uid, entry.pw_gid
+
+
+def mark(paths: Paths) -> str:
+    """Note on a device that has the agent that it is to be provisioned, before the hub ends the account it has.
+
+    Until its provision.json comes, the agent goes on with what it has; and a deploy that was killed then is finished
+    by the next one, which finds the note.
+    """
+    with locked(paths):
+        if paths.data.is_dir() and not run(["getent", "passwd", ACCOUNT]).code:
+            store.write(paths.data / "provision.txt", b"", 0o600, _owner())
+    return "provisioning is noted"
 
 
 def settle(paths: Paths) -> str:

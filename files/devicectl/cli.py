@@ -1,4 +1,4 @@
-"""devicectl facts VERSION | apply | settle | remove [--keep-data]: run as root; `apply` reads its order from stdin."""
+"""devicectl facts VERSION | mark | apply | settle | remove [--keep-data], as root; `apply` reads from stdin."""
 
 import json
 import os
@@ -21,6 +21,8 @@ def main(arguments: Sequence[str]) -> int:
                 print(json.dumps(facts.facts(paths, wanted)))
             case ["apply"]:
                 print(change.apply(paths, json.load(sys.stdin)))
+            case ["mark"]:
+                print(change.mark(paths))
             case ["settle"]:
                 print(change.settle(paths))
             case ["remove", *options]:

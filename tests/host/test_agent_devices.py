@@ -149,6 +149,15 @@ def test_a_deploy_killed_anywhere_is_finished_by_the_next(site: Site, when: str)
     assert site.camera.exec("ls -A /opt/studio-agent/versions").stdout.split() == [site.facts()["version"]]
 
 
+def test_a_camera_whose_account_ended_in_a_killed_deploy_gets_one_by_the_next(installed: Site) -> None:
+    watch = f"until test -e {DATA}/provision.txt; do sleep 0.02; done; pkill -9 -f 'sshd-session: artist'"
+    installed.camera.exec(["systemd-run", "--quiet", "--collect", "timeout", "120", "bash", "-c", watch])
+    assert installed.command("deploy", "lab", "--again", CAMERA, check=False).returncode == 1
+    assert "an earlier provisioning is unfinished" in installed.table(installed.command("deploy", "lab"))
+    until(lambda: installed.readings(5) >= 2, 30, "readings with the new account")
+    assert installed.keys_in_use() == []
+
+
 def test_a_revoked_camera_is_cut_off_and_comes_back_when_it_is_asked_for(installed: Site) -> None:
     until(lambda: installed.readings(5) >= 2, 30, "readings")
     installed.hub(f"/admin/devices/{CAMERA}", "DELETE")
