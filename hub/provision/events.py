@@ -3,13 +3,15 @@
 from typing import Any
 
 from hub.context import record
+from hub.logs import LogWriter
 from hub.metrics import Metrics
 from hub.provision.eventlog import EventLog
 
 
 class ProvisionEvents:
-    def __init__(self, log: EventLog, metrics: Metrics) -> None:
+    def __init__(self, log: EventLog, metrics: Metrics, logs: LogWriter) -> None:
         self._log = log
+        self._logs = logs
         self._metrics = metrics
 
     def wait_start(self, fields: dict[str, Any]) -> None:
@@ -38,17 +40,16 @@ class ProvisionEvents:
     def state_message(self, device_id: str, *, retained: bool, created: bool, waiters_notified: int) -> None:
         self._metrics.state_messages.labels(str(retained).lower(), str(created).lower()).inc()
         self._metrics.waiters_notified.inc(waiters_notified)
-        self._emit(
-            "state_message",
-            {
-                "device_id": device_id,
-                "retained": retained,
-                "created": created,
-                "waiters_notified": waiters_notified,
-            },
-            level="debug",
-        )
+        fields = {
+            "device_id": device_id,
+            "retained": retained,
+            "created": created,
+            "waiters_notified": waiters_notified,
+        }
+        self._log.write("state_message", fields)
+        # Of no request; and so many that even to find that nobody wants debug lines is to be cheap.
+        self._logs.event("debug", "provision.state_message", {}, fields)
 
-    def _emit(self, event: str, fields: dict[str, Any], level: str = "info") -> None:
+    def _emit(self, event: str, fields: dict[str, Any]) -> None:
         self._log.write(event, fields)
-        record(f"provision.{event}", level, **fields)
+        record(f"provision.{event}", **fields)

@@ -21,7 +21,7 @@ async def provisioning(hub: Hub) -> AsyncIterator[None]:
     chosen = hub.settings.provision_event_log.strip()
     log = EventLog(Path(chosen) if chosen else None, hub.metrics.event_log_failures.inc)
     waits = Waits(hub.settings.max_waits)
-    events = ProvisionEvents(log, hub.metrics)
+    events = ProvisionEvents(log, hub.metrics, hub.logs)
     states = States(hub.db, waits, events, hub.settings.max_devices)
     hub.metrics.waiting.set_function(lambda: len(waits))
     hub.metrics.watch("provision_event_log_queue_lines", "Lines waiting for the event log", lambda: log.depth)

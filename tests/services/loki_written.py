@@ -41,7 +41,7 @@ def written(case: Case, folder: Path) -> Lines:
         event_log = EventLog(events, lost.append)
         fd = os.open(own, os.O_WRONLY | os.O_CREAT)
         log = LogWriter(fd)
-        noted = ProvisionEvents(event_log, Metrics())
+        noted = ProvisionEvents(event_log, Metrics(), log)
         for minute, step in sorted(case.steps, key=lambda step: step[0]):
             now = FROM + timedelta(minutes=minute)
             step(noted, log)
