@@ -47,11 +47,11 @@ def main(studio: StudioHost) -> Iterator[Device]:
 
 @pytest.fixture(scope="module")
 def anybody(studio: StudioHost) -> Iterator[Device]:
-    """An account that may publish to every topic, as no device may; added in the way other programs add theirs."""
+    """An account that may publish to every topic, as no device may: written where what the hub asked for is kept."""
     hashed = studio.host.exec(["python3", "-c", HASH], stdin=TESTERS_PASSWORD).stdout.strip()
     role = {"id": TESTER, "permissions": [{"topic": "#", "activity": "PUBLISH"}]}
     added = {"users": [{"name": TESTER, "hash": hashed, "roles": [TESTER]}], "roles": [role]}
-    studio.host.write("/var/lib/sensor-pipeline/state/broker-users.d/tester.json", json.dumps(added))
+    studio.host.write("/var/lib/sensor-pipeline/state/broker-users.d/hub.json", json.dumps(added))
     studio.hostctl("step", "broker", str(studio.status()["generation"]))
     wait_for("the broker knows the account", lambda: not refusals(studio, TESTER, TESTERS_PASSWORD))
     with connected(studio, TESTER, TESTERS_PASSWORD) as device:
