@@ -35,7 +35,8 @@ def purpose_of(request: ProvisionRequest) -> str:
     """A hash of all that the chosen name and credentials depend on."""
     certificate = request.device_server.certificate
     proof = certificate.read_bytes() if request.credentials_type == "X509_CERTIFICATE" and certificate else b""
-    parts = (str(request.server), str(request.device_server), request.credentials_type, request.name)
+    # Not the device server: when that was wrong, the device that was made at this server is still the one.
+    parts = (str(request.server), request.credentials_type, request.name)
     return hashlib.sha256("\0".join(parts).encode() + proof).hexdigest()[:32]
 
 

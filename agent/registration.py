@@ -127,7 +127,8 @@ class Registration:
             except RefusedError as error:
                 raise RefusedError(
                     f"{error.message}: {chosen.name} was registered, but its credentials are not accepted",
-                    "Check on the server that the device is active; the next start tries the same credentials again",
+                    'Check that "device_server" in provision.json is the broker that devices work with, and that the '
+                    "device is active there; the next start tries the same credentials again",
                 ) from error
 
     def _connect(self, request: ProvisionRequest, chosen: Credentials, patience: tuple[float, ...]) -> None:

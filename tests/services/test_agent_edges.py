@@ -73,8 +73,8 @@ def edge_not_accepted(directory: Path, server: ThingsboardStandin) -> str:
     server.hook = lambda moment: server.devices.clear() if moment == "answered" else None
     return (
         f"mqtt://127.0.0.1:{server.port}: the server refused the login (Not authorized): {NAME} was registered, but "
-        "its credentials are not accepted. Check on the server that the device is active; the next start tries the "
-        "same credentials again"
+        'its credentials are not accepted. Check that "device_server" in provision.json is the broker that devices '
+        "work with, and that the device is active there; the next start tries the same credentials again"
     )
 
 

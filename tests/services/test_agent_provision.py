@@ -141,6 +141,21 @@ def test_a_journal_for_another_server_is_not_used_here(device: Path, server: Thi
     assert "the earlier attempt was for another server or name" in [line["event"] for line in lines]
 
 
+def test_a_device_server_that_was_wrong_is_corrected_without_a_second_device(
+    device: Path, server: ThingsboardStandin
+) -> None:
+    with ThingsboardStandin({}) as wrong:
+        rewrite(device, device_server=f"mqtt://127.0.0.1:{wrong.port}")
+        with pytest.raises(RefusedError, match="its credentials are not accepted"):
+            start(device)
+    made = dict(server.devices)
+    assert list(made) == [NAME]
+    rewrite(device, device_server=None)
+    start(device)
+    assert server.devices == made
+    assert is_new((device / config.FILE).read_bytes(), server)
+
+
 def agent(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "agent", *arguments]
     return subprocess.run(
