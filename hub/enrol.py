@@ -75,16 +75,22 @@ def revoke_token(token_id: str) -> Work[None]:
     return work
 
 
-def check_token(conn: Connection, token: Token | None, *, lock: bool = False) -> dict[str, Any]:
+def check_token(conn: Connection, token: Token | None) -> dict[str, Any]:
     """The row of a token whose secret is right. Raises TokenRefused when unknown, revoked or expired."""
+    row = _known_token(conn, token)
+    if row["expires_at"] <= now_ms():
+        raise TokenRefused("expired", row["token_id"])
+    return row
+
+
+def _known_token(conn: Connection, token: Token | None, *, lock: bool = False) -> dict[str, Any]:
+    """The same, expired or not."""
     statement = select(enrolment_tokens).where(enrolment_tokens.c.token_id == (token.id if token else ""))
     row = one(conn, statement.with_for_update() if lock else statement)
     if token is None or row is None or not same(row["token_hash"], token.hash):
         raise TokenRefused("unknown", token.id if token else None)
     if row["revoked_at"] is not None:
         raise TokenRefused("revoked", token.id)
-    if row["consumed_at"] is None and row["expires_at"] <= now_ms():
-        raise TokenRefused("expired", token.id)
     return row
 
 
@@ -95,11 +101,13 @@ def register(token: Token | None, wanted: Registration) -> Work[bool]:
     """
 
     def work(conn: Connection) -> bool:
-        row = check_token(conn, token, lock=True)
+        row = _known_token(conn, token, lock=True)
         if row["consumed_at"] is not None:
             if row["consumed_by"] == wanted.device_id and wanted.chosen and _registered(conn, wanted):
                 return False
             raise TokenRefused("consumed", row["token_id"])
+        if row["expires_at"] <= now_ms():
+            raise TokenRefused("expired", row["token_id"])
         if row["device_id"] not in {None, wanted.device_id}:
             raise Refused(403, "token_for_other", "This enrolment token was made for another device.")
         _store(conn, wanted, overwrite=row["device_id"] is not None)

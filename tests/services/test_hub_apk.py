@@ -166,6 +166,19 @@ async def test_a_revoked_token_downloads_nothing(hub: RunningHub) -> None:
     assert len(hub.lines("apk.download.fail")) == 2
 
 
+async def test_an_expired_token_is_good_for_nothing_though_it_was_used_in_time(hub: RunningHub) -> None:
+    await upload(hub)
+    token = await hub.new_token(expires_in_s=2)
+    registered = await hub.client.post("/v1/register", json={"device_id": "a", "token": token})
+    assert registered.status_code == 200
+    assert (await hub.client.get(LATEST, headers=bearer(token))).status_code == 200
+    await asyncio.sleep(2.1)
+    for path in (LATEST, "/provision/wait?method=ble&timeout=0.1"):
+        answer = await hub.client.get(path, headers=bearer(token))
+        assert (answer.status_code, answer.json()["code"]) == (401, "token_expired")
+    assert len(await events(hub)) == 1
+
+
 async def test_many_downloads_at_once_leave_a_row_each(hub: RunningHub) -> None:
     await upload(hub)
     tokens = [await hub.new_token() for _ in range(10)]
