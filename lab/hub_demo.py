@@ -9,7 +9,8 @@ import requests
 from lab.host import LabHost
 from lab.run import LabError
 
-WAIT_SECONDS: Final = 30.0
+WAIT_SECONDS: Final = 75.0
+"""More than the minute between two reports of a plant."""
 HUB: Final = 8080
 ACTIVE: Final = ("queued", "sent", "running")
 

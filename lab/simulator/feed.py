@@ -13,8 +13,9 @@ import ssl
 import sys
 import threading
 import time
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
@@ -26,6 +27,7 @@ from studio.model import Studio
 from studio.model.loader import load_studio
 
 log = logging.getLogger("simulator")
+CONNECT_SECONDS: Final = 20.0
 
 
 def connect(settings: dict[str, Any], kind: str, device: str) -> Client:
@@ -40,6 +42,13 @@ def connect(settings: dict[str, Any], kind: str, device: str) -> Client:
     client.connect_async(settings["host"], settings["port"], keepalive=20)
     client.loop_start()
     return client
+
+
+def wait_until_connected(clients: Collection[Client]) -> None:
+    """Return when all are connected, or so late that the others should not wait for those that are not."""
+    until = time.monotonic() + CONNECT_SECONDS
+    while not all(client.is_connected() for client in clients) and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 class Moods:
@@ -72,6 +81,7 @@ def play(studio: Studio, settings: dict[str, Any]) -> None:
     clients = {device.id: connect(settings, kind, device.id) for kind, device in studio.devices}
     if hub := settings.get("hub"):
         threading.Thread(target=commands.beat, args=(hub["url"], hub["token"]), daemon=True).start()
+    wait_until_connected(clients.values())
     begun = time.monotonic()
     for message in simulation.messages():
         wait = begun + message.at - time.monotonic()
