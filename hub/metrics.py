@@ -3,7 +3,15 @@
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 
 from hub.exposition import Exposition
 
@@ -44,6 +52,8 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._exposition = Exposition()
+        self._process = CollectorRegistry()
+        ProcessCollector(registry=self._process)
         self.action = Bounded()
         self.build_type = Bounded(10)
         self.site = Bounded(20)
@@ -139,3 +149,7 @@ class Metrics:
     def exposition(self) -> bytes:
         """The text of /metrics."""
         return self._exposition.text()
+
+    def process(self) -> bytes:
+        """What the operating system says of this process (start, CPU, memory, open files), as text."""
+        return generate_latest(self._process)

@@ -46,7 +46,7 @@ async def readyz(hub: HubDep) -> JSONResponse:
 async def metrics(hub: HubDep) -> Response:
     """Every counter, in Prometheus' text format."""
     record("metrics.scrape", "debug")
-    return Response(hub.metrics.exposition(), media_type=CONTENT_TYPE)
+    return Response(hub.metrics.exposition() + hub.metrics.process(), media_type=CONTENT_TYPE)
 
 
 @router.put("/admin/log-level", dependencies=[AdminOnly])

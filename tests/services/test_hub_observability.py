@@ -102,7 +102,9 @@ async def test_ten_heartbeats_count_ten(hub: RunningHub) -> None:
 async def test_metrics_are_for_the_admin_and_can_be_switched_off(lite: RunningHub, tmp_path: Path) -> None:
     assert (await lite.client.get("/metrics")).status_code == 401
     assert (await lite.client.get("/metrics", headers=bearer("wrong"))).status_code == 401
-    assert (await lite.client.get("/metrics", headers=ADMIN)).status_code == 200
+    scraped = await lite.client.get("/metrics", headers=ADMIN)
+    assert scraped.status_code == 200
+    assert "\nprocess_start_time_seconds " in scraped.text
     assert lite.lines("metrics.scrape")
     assert lite.lines("sec.admin.denied")[0]["level"] == "warning"
     async with running(tmp_path, f"sqlite:///{tmp_path}/other.db", metrics=False) as hub:
