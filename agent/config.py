@@ -49,7 +49,7 @@ def load(folder: Path) -> Stored | None:
             raise _symlink(path) from None
         return None
     except OSError as error:
-        raise errors.of_os(error, path, "read it") from error
+        raise errors.of_os(error, path, errors.READING) from error
     try:
         values = strictjson.parse(data)
     except ValueError as error:
@@ -66,11 +66,8 @@ def check_replaceable(folder: Path, stored: Stored | None) -> None:
         raise errors.PermissionsError(
             f"{path} is read-only (mode {stored.mode:04o})", f"Allow its owner to write: chmod u+w {path}"
         )
-    if stored is not None and os.geteuid() not in (0, stored.owner[0]):
-        raise errors.PermissionsError(
-            f"{path} belongs to user {stored.owner[0]}, the agent runs as user {os.geteuid()}",
-            f"Give it to the agent's account: chown {os.geteuid()} {path}",
-        )
+    if stored is not None and os.geteuid() != 0:
+        _check_owner(path, *stored.owner)
     backups = folder / BACKUPS
     with durable.telling(backups, "make the folder"):
         if not backups.is_dir():
@@ -78,6 +75,17 @@ def check_replaceable(folder: Path, stored: Stored | None) -> None:
             durable.sync_folder(folder)
     for place in (backups, folder):
         durable.try_writing(place, 2 * strictjson.LIMIT)
+
+
+def _check_owner(path: Path, user: int, group: int) -> None:
+    # Whoever is not root can give a new file away to nobody, so the old owner could not be kept.
+    if user != os.geteuid():
+        told = f"{path} belongs to user {user}, the agent runs as user {os.geteuid()}"
+    elif group not in {os.getegid(), *os.getgroups()}:
+        told = f"{path} belongs to group {group}, which the agent's account is not in"
+    else:
+        return
+    raise errors.PermissionsError(told, f"Give it to the agent's account: chown {os.geteuid()}:{os.getegid()} {path}")
 
 
 def _symlink(path: Path) -> errors.AgentError:

@@ -45,7 +45,7 @@ def read(path: Path, limit: int) -> bytes:
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise errors.of_os(error, path, "read it") from error
+        raise errors.of_os(error, path, errors.READING) from error
 
 
 def write_all(handle: int, data: bytes) -> None:
@@ -94,7 +94,7 @@ def place(path: Path, data: bytes, mode: int, owner: tuple[int, int] | None = No
 
 def rename(path: Path, target: Path) -> None:
     """Rename within one folder, durably."""
-    with telling(path, f"rename it to {target.name}"):
+    with telling(target, f"rename {path.name} to it"):
         path.rename(target)
         sync_folder(path.parent)
 

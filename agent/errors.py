@@ -77,6 +77,7 @@ class UntrustedError(AgentError):
     exit_code = 9
 
 
+READING = "read it"
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 FORBIDDEN = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 
@@ -88,6 +89,8 @@ def of_os(error: OSError, path: Path, doing: str) -> AgentError:
         return DiskError(told, f"Free some space on the disk that holds {path.parent}; nothing was lost")
     if error.errno == errno.EROFS:
         return PermissionsError(told, f"Mount the disk that holds {path.parent} read-write")
+    if error.errno in FORBIDDEN and doing == READING:
+        return PermissionsError(told, f"Let the agent's account read {path} (chown it to that account)")
     if error.errno in FORBIDDEN:
         return PermissionsError(told, f"Let the agent's account write in {path.parent} (chown it to that account)")
     if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.EEXIST):

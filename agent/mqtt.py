@@ -106,6 +106,13 @@ class Session:
                 f"{where}: no TLS connection ({error.reason or error})",
                 "Check that this port speaks TLS, and the certificates on both sides",
             ) from error
+        except TimeoutError as error:
+            # Of the TLS handshake, most of all: a port that speaks plain MQTT waits for ever.
+            raise errors.UnreachableError(
+                f"{where}: no answer in time{' (TLS handshake)' if 'handshake' in str(error) else ''}",
+                "Check the network, the server's name and port, and that this port speaks "
+                + ("TLS" if where.tls else "MQTT"),
+            ) from error
         except (OSError, UnicodeError) as error:
             raise errors.UnreachableError(
                 f"{where}: no connection ({getattr(error, 'strerror', None) or error})",

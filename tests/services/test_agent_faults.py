@@ -139,14 +139,20 @@ def test_a_read_only_configuration_is_left_alone(tmp_path: Path, server: Thingsb
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-@pytest.mark.parametrize("what", ["folder", "configuration"])
+@pytest.mark.parametrize("what", ["folder", "configuration", "group", "request"])
 def test_without_the_right_to_write(tmp_path: Path, server: ThingsboardStandin, what: str) -> None:
     server.reset()
     tmp_path.chmod(0o755)
     directory = prepare(tmp_path / "a", server)
-    os.chown(directory if what == "configuration" else directory / config.FILE, 65534, 65534)
+    group = 0 if what == "group" else 65534
+    os.chown(directory if what == "configuration" else directory / config.FILE, 65534, group)
+    if what in ("group", "request"):
+        os.chown(directory, 65534, 65534)
+        (directory / "provision.json").chmod(0o644 if what == "group" else 0o600)
     told, reader = os.pipe()[::-1]
     if (pid := os.fork()) == 0:
+        os.setgroups([])
+        os.setgid(65534)
         os.setuid(65534)
         try:
             start(directory)
@@ -158,7 +164,11 @@ def test_without_the_right_to_write(tmp_path: Path, server: ThingsboardStandin, 
     assert message.startswith("7 ")
     wanted = {
         "folder": "Permission denied",
-        "configuration": f"{directory / config.FILE} belongs to user 0, the agent runs as user 65534. Give it to",
+        "configuration": f"{directory / config.FILE} belongs to user 0, the agent runs as user 65534. Give it to the "
+        f"agent's account: chown 65534:65534 {directory / config.FILE}",
+        "group": f"{directory / config.FILE} belongs to group 0, which the agent's account is not in. Give it to the "
+        f"agent's account: chown 65534:65534 {directory / config.FILE}",
+        "request": f"{directory}/provision.json: cannot read it: Permission denied. Let the agent's account read",
     }
     assert wanted[what] in message
     assert (directory / config.FILE).read_bytes() == OLD

@@ -4,6 +4,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -16,7 +17,7 @@ from services.agent_fixtures import device, rewrite, running, server, start, tmp
 from standins.thingsboard_standin import Device, ThingsboardStandin
 
 from agent import config, folder, journal, provision, request, status
-from agent.errors import BusyError, RefusedError, UnreachableError
+from agent.errors import BusyError, InputError, RefusedError, UnreachableError
 
 
 def test_the_device_is_registered_tried_and_configured(device: Path, server: ThingsboardStandin) -> None:
@@ -154,6 +155,19 @@ def test_a_device_server_that_was_wrong_is_corrected_without_a_second_device(
     start(device)
     assert server.devices == made
     assert is_new((device / config.FILE).read_bytes(), server)
+
+
+def test_a_folder_where_the_renamed_marker_belongs_is_named_and_then_it_goes_on(
+    device: Path, server: ThingsboardStandin
+) -> None:
+    there = device / "provision.txt.processed"
+    there.mkdir()
+    with pytest.raises(InputError, match=re.escape(f"Look at what {there} is")):
+        start(device)
+    there.rmdir()
+    start(device)
+    assert there.is_file()
+    assert list(server.devices) == [NAME]
 
 
 def agent(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -3,6 +3,7 @@
 # ruff: noqa: F811 - fixtures are asked for by their names
 
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from services.agent_cases import NAME, is_new, prepare
 from services.agent_fixtures import rewrite, running, server, start, tmp_path, untouched  # noqa: F401 - fixtures
 from standins.thingsboard_standin import ThingsboardStandin
 
-from agent import config
-from agent.errors import UntrustedError
+from agent import config, mqtt
+from agent.errors import UnreachableError, UntrustedError
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +83,14 @@ def test_a_certificate_for_another_host_is_not_trusted(tmp_path: Path, certifica
         with pytest.raises(UntrustedError, match=r"not valid for '127\.0\.0\.1'"):
             start(directory)
     assert not impostor.requests
+
+
+def test_a_port_that_does_not_speak_tls_is_told_as_such() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        endpoint = mqtt.Endpoint("127.0.0.1", silent.getsockname()[1], tls=True)
+        client = mqtt.new_client(endpoint, mqtt.Login("camera"), keepalive=10)
+        client.connect_timeout = 0.2
+        with pytest.raises(UnreachableError) as caught:
+            mqtt.Session(client, endpoint).open(1)
+    assert caught.value.message == f"{endpoint}: no answer in time (TLS handshake)"
+    assert caught.value.advice.endswith("and that this port speaks TLS")
