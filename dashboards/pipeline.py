@@ -26,7 +26,7 @@ def _cards(rules: Rules) -> list[PanelBuilder]:
                 "How old the newest test message is that came all the way through.",
                 "s",
                 Query(f"min(time() - last_over_time(pipeline_canary_sent_seconds{{{STUDIO}}}[1h]))"),
-                steps=((None, "green"), (120, "red")),
+                steps=above(rules, "PipelineCanaryMissing"),
                 width=4,
                 decimals=0,
             ),

@@ -196,6 +196,7 @@ def test_a_furnaces_colours_are_its_limits_in_celsius() -> None:
         ("device_health", "Memory available", "HostMemoryLow", 1),
         ("device_health", "Disk free", "DiskAlmostFull", 1),
         ("device_health", "Temperature", "HostHot", 1),
+        ("pipeline", "Canary", "PipelineCanaryMissing", 1),
         ("pipeline", "Unusable", "DeadLetters", 1),
         ("runner_overview", "Runs that failed", "RunnerErrors", 1),
         ("furnaces", "Readings", "SamplesSparse", 1),
@@ -212,6 +213,17 @@ def test_a_panels_colour_changes_where_its_alert_fires(dashboard: str, title: st
                 assert coloured == [None, sign * threshold]
                 return
     pytest.fail(f"{dashboard} has no {title} with colours")
+
+
+def test_no_colour_changes_at_a_number_of_the_dashboards_own() -> None:
+    lab = load_studio("lab")
+    alerts = {alert.threshold for alert in entries().values()}
+    limits = {n for f in lab.furnaces for n in (f.low_celsius, f.high_celsius)}
+    flames = {n for f in lab.furnaces if (v := f.flame_voltage) for n in (v.low, v.high, v.erratic)}
+    panels = [p for dashboard in rendered(lab).values() for p in dashboard["panels"] if p["type"] != "row"]
+    found = {abs(n) for p in panels for n in steps(p) if n is not None}
+    assert len(found) > 10
+    assert found - {1} <= alerts | limits | flames
 
 
 def test_runbooks_are_named_and_where_they_are_published_linked() -> None:
