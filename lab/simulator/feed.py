@@ -32,7 +32,8 @@ CONNECT_SECONDS: Final = 20.0
 
 def connect(settings: dict[str, Any], kind: str, device: str) -> Client:
     """A client with the device's account that connects in the background, again whenever it is cut off."""
-    client = Client(CallbackAPIVersion.VERSION2, client_id=f"simulated-{device}")
+    # A session that lasts: a command that comes while the device is away waits for it at the broker.
+    client = Client(CallbackAPIVersion.VERSION2, client_id=f"simulated-{device}", clean_session=False)
     client.username_pw_set(f"device-{device}", settings["passwords"][device])
     if settings.get("ca"):
         client.tls_set_context(ssl.create_default_context(cafile=settings["ca"]))
