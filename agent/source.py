@@ -12,6 +12,8 @@ from agent.settings import Source
 PLAUSIBLE = (-50.0, 2000.0)
 """°C; what the pipeline takes of any `temp…` value."""
 MOST_FIELDS = 50
+LONGEST = 60
+"""s that a program may take, however long the interval: well within the watchdog's time, which is not fed meanwhile."""
 
 
 class ReadingError(Exception):
@@ -33,7 +35,7 @@ def read(source: Source, interval: float) -> dict[str, float]:
 def _from_command(source: Source, interval: float) -> bytes:
     import subprocess  # here, because an agent whose source is a file never needs it
 
-    limit = max(interval, 10)
+    limit = min(max(interval, 10), LONGEST)
     try:
         done = subprocess.run(
             source.command or (), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False

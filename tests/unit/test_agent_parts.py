@@ -144,6 +144,15 @@ def test_a_bad_reading_is_refused_with_its_reason(command: tuple[str, ...], told
         source.read(Source(command=command), 10)
 
 
+def test_a_program_that_hangs_is_ended_long_before_the_watchdog_would_end_the_agent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert source.LONGEST < 120
+    monkeypatch.setattr(source, "LONGEST", 0.2)
+    with pytest.raises(source.ReadingError, match=r"the command took longer than 0\.2 s"):
+        source.read(Source(command=("sleep", "30")), 3600)
+
+
 def test_the_simulator_is_plausible_for_a_day() -> None:
     for second in range(0, 86400, 60):
         reading = source.checked(dict(source.simulated(second)))
