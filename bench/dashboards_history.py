@@ -115,12 +115,17 @@ def _cpu(series: Series, times: list[int], every: int) -> Iterator[float]:
 
 
 def _furnace(series: Series, times: list[int]) -> Iterator[float]:
-    """It holds its set point, and loses thirty degrees whenever it is charged or gathered from."""
+    """It holds its set point, and loses thirty degrees whenever it is charged or gathered from.
+
+    The main furnace overheats once a day, while it is left closed: when FurnaceTempHigh fires (see `day`).
+    """
     rng = _rng(series)
-    middle = 1115 if series.labels["furnace"] == "main" else 1135
+    main = series.labels["furnace"] == "main"
+    middle = 1115 if main else 1135
     for second in times:
-        opened = (second % 2700) < 600 and rhythm(second) > 0.3
-        yield round(middle + 8 * math.sin(second / 1900) - (28 if opened else 0) + rng.gauss(0, 0.7), 1)
+        too_hot = 85 * max(0.0, min(1.0, (second - 35_400) / 600, (39_000 - second) / 1800)) if main else 0.0
+        opened = (second % 2700) < 600 and rhythm(second) > 0.3 and not too_hot
+        yield round(middle + too_hot + 8 * math.sin(second / 1900) - (28 if opened else 0) + rng.gauss(0, 0.7), 1)
 
 
 def _gauge(series: Series, times: list[int]) -> Iterator[float]:

@@ -11,7 +11,7 @@ Data = Sequence[tuple[str, str, Points]]
 COLOURS: Final = ("#73BF69", "#F2CC0C", "#5794F2", "#FF9830", "#F2495C", "#B877D9", "#8AB8FF", "#96D98D", "#FFB357")
 NAMED: Final = {"green": "#73BF69", "red": "#F2495C", "orange": "#FF9830", "blue": "#5794F2"}
 POINTS: Final = 160
-LEGENDS: Final = 6
+LETTER: Final = 5.8
 
 
 class Svg:
@@ -138,7 +138,7 @@ def _thinned(points: Points, most: int) -> Points:
 
 
 def graph(svg: Svg, box: Box, panel: dict[str, Any], data: Data, span: tuple[float, float]) -> None:
-    """Lines over time, thresholds as dashed lines, up to six names below."""
+    """Lines over time, thresholds as dashed lines, as many names below as there is room for."""
     x, y, width, height = _frame(svg, box, panel)
     most = min(POINTS, 4 * POINTS // max(1, len(data)))
     thinned = [(ref, name, _thinned(points, most)) for ref, name, points in data]
@@ -174,14 +174,25 @@ def graph(svg: Svg, box: Box, panel: dict[str, Any], data: Data, span: tuple[flo
     for bound, colour in bounds:
         svg.line([place(span[0], bound), place(span[1], bound)], colour, dashed=True)
     limits = _limits(panel)
+    names: list[tuple[str, str]] = []
     for number, (ref, name, points) in enumerate(thinned):
         colour = limits.get(ref) or COLOURS[number % len(COLOURS)]
         svg.line([place(at, value) for at, value in points], colour, dashed=ref in limits)
-        if number < LEGENDS:
-            column = x + number * width / LEGENDS
-            svg.line([(column, y + height - 2), (column + 10, y + height - 2)], colour, width=3)
-            room = int(width / LEGENDS / 5.6)
-            svg.text(column + 14, y + height + 2, name if len(name) <= room else f"{name[: room - 1]}…", size=10)
+        names.append((name, colour))
+    _legend(svg, x, y + height, width, names)
+
+
+def _legend(svg: Svg, x: float, y: float, width: float, names: Sequence[tuple[str, str]]) -> None:
+    """The series' names in a row, and how many more there are than fit."""
+    at = x
+    for number, (name, colour) in enumerate(names):
+        left, needed = len(names) - number - 1, 24 + len(name) * LETTER
+        if at + needed + (9 * LETTER if left else 0) > x + width:
+            svg.text(at, y + 2, f"+ {left + 1} more", size=10)
+            return
+        svg.line([(at, y - 2), (at + 10, y - 2)], colour, width=3)
+        svg.text(at + 14, y + 2, name, size=10)
+        at += needed
 
 
 def _limits(panel: dict[str, Any]) -> dict[str, str]:
