@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import yaml
+
 from studio.verify.expected import ACCOUNTS_UNIT, Expected
 
 NOW = 1_800_000_000.0
@@ -83,11 +85,14 @@ def _urls(expected: Expected) -> dict[str, Any]:
         {"name": group, "rules": [{"name": name, "lastError": ""} for name in names]}
         for group, names in expected.manifest["rules"].items()
     ]
-    routing = expected.bundle.files["alertmanager/alertmanager.yml"].content.decode()
+    routing = yaml.safe_load(expected.bundle.files["alertmanager/alertmanager.yml"].content)
+    for route in routing["route"]["routes"]:
+        # As Alertmanager tells them: in an order of its own.
+        route["matchers"].sort()
     answers: dict[str, Any] = {
         "targets": {"data": {"activeTargets": targets}},
         "rules": {"data": {"groups": rules}},
-        "alertmanager": {"config": {"original": routing}},
+        "alertmanager": {"config": {"original": yaml.safe_dump(routing)}},
         "alerts": [{"labels": {"alertname": "Watchdog"}}],
         "canary": {"data": {"result": [newest("studio", expected.studio.name)]}},
         "furnaces": {"data": {"result": furnaces}},
