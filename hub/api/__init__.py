@@ -19,4 +19,5 @@ def routers(settings: Settings) -> list[APIRouter]:
         devices.router,
         ops.router,
     ]
-    return [*ours, *([ops.metrics_router] if settings.metrics else [])]
+    ours += [ops.metrics_router] if settings.metrics else []
+    return ours + ([live.docs_router] if settings.docs else [])

@@ -20,8 +20,9 @@ from hub.live.view import view
 from hub.service import Hub, HubDep
 
 router = APIRouter(tags=["live page"])
+docs_router = APIRouter()
 FOLDER: Final = Path(__file__).parent.parent / "page"
-ASSETS: Final = {"page.js": "text/javascript", "page.css": "text/css"}
+ASSETS: Final = {"page.js": "text/javascript", "docs.js": "text/javascript", "page.css": "text/css"}
 PING_SECONDS: Final = 15
 SEND_SECONDS: Final = 10
 MOST_PAGES: Final = 1000
@@ -53,6 +54,12 @@ async def page(hub: HubDep, request: Request) -> Response:
 @router.get("/login", include_in_schema=False)
 async def login_form() -> Response:
     return _html("login.html")
+
+
+@docs_router.get("/docs", include_in_schema=False)
+async def docs() -> Response:
+    """The OpenAPI for people; all that it needs is here."""
+    return _html("docs.html")
 
 
 @router.get("/static/{name}", include_in_schema=False)

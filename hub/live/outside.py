@@ -22,6 +22,8 @@ KEPT_SECONDS: Final = 2.0
 TIMEOUT: Final = 3.0
 TEMPERATURE: Final = "furnace_furnace_temp"
 MOST_SERIES: Final = 100
+WATCHDOG: Final = "Watchdog"
+"""It always fires, so that its silence is noticed: no news for who looks at the page."""
 Json = dict[str, Any]
 
 
@@ -135,7 +137,8 @@ class Outside:
             return {"alerts": [], "problem": "Alertmanager is not set up (HUB_ALERTMANAGER_URL)"}
         try:
             answer = await self._get(f"{self._alertmanager}/api/v2/alerts", active="true", silenced="false")
-            return {"alerts": [_alert(item) for item in answer[:MOST_SERIES]], "problem": None}
+            found = [alert for item in answer[:MOST_SERIES] if (alert := _alert(item))["name"] != WATCHDOG]
+            return {"alerts": found, "problem": None}
         except (Away, AttributeError, TypeError) as error:
             return {"alerts": [], "problem": f"Alertmanager is away: {error}"}
 

@@ -1,6 +1,8 @@
 "use strict";
 // Everything that comes from outside goes into the page as text, never as markup.
 const OUTPUT_CHARS = 20000;
+// A temperature that is older than this says nothing of the furnace now.
+const SILENT_SECONDS = 180;
 const runs = new Map();
 let offset = 0;
 let stream = null;
@@ -159,8 +161,11 @@ function chart(f) {
 function furnace(f) {
   const last = f.points.length ? f.points[f.points.length - 1][1] : null;
   const out = last !== null && ((f.low !== null && last < f.low) || (f.high !== null && last > f.high));
-  const limits = f.low !== null || f.high !== null ? `limits ${f.low ?? "–"} to ${f.high ?? "–"} °C, ` : "";
-  const made = card(f.label || f.id, last === null ? "no data" : `${last} °C`, last === null || out ? "bad" : "good",
+  const silent = f.age_s === null || f.age_s > SILENT_SECONDS;
+  const degrees = (limit) => (limit === null ? "–" : Math.round(limit));
+  const limits = f.low !== null || f.high !== null ? `limits ${degrees(f.low)} to ${degrees(f.high)} °C, ` : "";
+  const state = last === null ? "no data" : silent ? `silent, was ${last} °C` : `${last} °C`;
+  const made = card(f.label || f.id, state, silent || last === null || out ? "bad" : "good",
     `${limits}last sample ${f.age_s === null ? "not in 24 hours" : f.age_s + " s ago"}`);
   if (f.points.length) made.append(chart(f));
   return made;

@@ -282,7 +282,7 @@ def test_sigterm_writes_out_what_stdout_did_not_take_yet(tmp_path: Path) -> None
     assert process.returncode == 0
 
 
-OPEN = {"/healthz", "/readyz", "/login", "/static/{name}", "/docs", "/docs/oauth2-redirect", "/openapi.json"}
+OPEN = {"/healthz", "/readyz", "/login", "/static/{name}", "/docs", "/openapi.json"}
 OWN_SECRET = {"/v1/register", "/api/v1/provision"}
 """What they bring in the body is what proves them: an enrolment token, a provision key."""
 DEVICES_ONLY = {"/v1/heartbeat", "/v1/action-result", "/v1/runs/{run_id}/chunks"}

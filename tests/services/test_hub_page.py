@@ -47,8 +47,9 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     folder = tmp_path_factory.mktemp("studio")
     with victoriametrics(folder) as tsdb, alertmanager(folder) as alerts:
         furnace_day(tsdb, "main", 1090)
-        furnace_day(tsdb, "hole", 1200)
+        furnace_day(tsdb, "hole", 1200, silent=3600)
         fire_alert(alerts, "FurnaceTooCold", "The main furnace is at 900 degrees")
+        fire_alert(alerts, "Watchdog", "All is well with the alerting itself")
         given = {
             "HUB_TSDB_URL": tsdb,
             "HUB_ALERTMANAGER_URL": alerts,
@@ -81,7 +82,10 @@ def test_the_page_shows_what_happens_as_it_happens(browser: Browser, studio: htt
     page.on("request", lambda request: asked.append(request.url))
     expect(page).to_have_title("Rosewood Glass")
     expect(page.locator("#alerts")).to_contain_text("The main furnace is at 900 degrees")
+    expect(page.locator("#alerts article")).to_have_count(1)
     expect(page.locator("#furnaces article")).to_have_count(2)
+    hole = page.locator("#furnaces article").filter(has_text="Glory hole")
+    expect(hole.locator("h3 .bad")).to_have_text(re.compile(r"silent, was 12\d\d"))
     main = page.locator("#furnaces article").filter(has_text="Main furnace")
     expect(main).to_contain_text("limits 1050 to 1180 °C")
     expect(main).to_contain_text(re.compile(r"last sample \d\d? s ago"))
@@ -124,6 +128,21 @@ def waiting(client: httpx.Client) -> Iterator[None]:
         yield
     finally:
         thread.join()
+
+
+def test_the_http_interface_explains_itself_without_internet(browser: Browser, studio: httpx.Client) -> None:
+    page = browser.new_context(viewport=DESK).new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(str(studio.base_url.join("/docs")))
+    command = page.locator("article").filter(has_text="POST /admin/command")
+    expect(command).to_contain_text("It is on disk before this answers")
+    expect(command.locator("li").filter(has_text="timeout_s")).to_have_count(1)
+    expect(command).to_contain_text("Needs a login.")
+    paths = studio.get("/openapi.json").json()["paths"].values()
+    expect(page.locator("article")).to_have_count(sum(len(methods) for methods in paths))
+    screenshot(page, "docs")
+    assert {httpx.URL(url).host for url in asked} <= {"127.0.0.1"}
 
 
 def test_the_page_fits_a_phone(browser: Browser, studio: httpx.Client) -> None:
