@@ -52,21 +52,21 @@ def main(arguments: list[str] | None = None) -> None:
     """The entry point; ends the process with a documented exit code and never with a traceback for people's faults."""
     options = _parser().parse_args(arguments)
     directory = options.dir.absolute()
+    log = open_log(options.log, options.log_level) if "log" in options else None
     try:
-        match options.command:
-            case "status":
-                _status(directory, as_json=options.json)
-            case "check":
-                _check(directory, as_json=options.json)
-            case "provision":
-                _provision(directory, open_log(options.log, options.log_level))
-            case _:
-                from agent.run import run
+        if log is None:
+            (_status if options.command == "status" else _check)(directory, as_json=options.json)
+        elif options.command == "provision":
+            _provision(directory, log)
+        else:
+            from agent.run import run
 
-                run(directory, open_log(options.log, options.log_level))
+            run(directory, log)
     except AgentError as error:
-        if not error.logged:
+        if log is None:
             print(f"studio-agent: {error.message}. {error.advice}.", file=sys.stderr)
+        elif not error.logged:
+            log.error("ended", **error.told)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)

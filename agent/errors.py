@@ -23,6 +23,11 @@ class AgentError(Exception):
     def __str__(self) -> str:
         return f"{self.message}. {self.advice}"
 
+    @property
+    def told(self) -> dict[str, str | int]:
+        """As it stands in logs and in the status file."""
+        return {"kind": self.kind, "message": self.message, "advice": self.advice, "exit_code": self.exit_code}
+
 
 class InputError(AgentError):
     """A file that people write is missing or wrong; `problems` has every fault found in it, not just the first."""

@@ -37,9 +37,8 @@ def provision(directory: Path, log: Log, pace: Pace | None = None, serial: str |
     try:
         name = run.whole()
     except AgentError as error:
-        told = {"kind": error.kind, "message": error.message, "advice": error.advice, "exit_code": error.exit_code}
-        run.status.set("failed", error=told, duration_ms=round((time.monotonic() - begun) * 1000))
-        log.error("provisioning failed", **told)
+        run.status.set("failed", error=error.told, duration_ms=round((time.monotonic() - begun) * 1000))
+        log.error("provisioning failed", **error.told)
         error.logged = True
         raise
     duration = round((time.monotonic() - begun) * 1000)

@@ -93,7 +93,10 @@ def test_without_any_configuration_it_ends_with_what_is_missing(tmp_path: Path) 
     with program(tmp_path) as process:
         assert process.wait(15) == 3
         assert process.stderr is not None
-        assert "thermal_config.json is missing. Provision the device" in process.stderr.read()
+        told = json.loads(process.stderr.readlines()[-1])
+    assert (told["event"], told["kind"], told["exit_code"]) == ("ended", "input", 3)
+    assert told["message"] == f"{tmp_path}/thermal_config.json is missing"
+    assert told["advice"].startswith("Provision the device")
 
 
 def test_from_the_marker_to_readings_on_thingsboard_unchanged(tmp_path: Path) -> None:
