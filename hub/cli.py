@@ -59,6 +59,8 @@ def serve() -> None:
     from hub.app import make_app
 
     chosen = load()
+    # What is wrong with it is said in one line here, and by uvicorn as a traceback.
+    _database(_migrated(chosen.database_url))
     # A thousand devices and pages at once are more than the 1,024 files that a service may have open by default.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -149,11 +151,11 @@ async def _write(url: str, work: Any) -> Any:
 @app.command()
 def migrate() -> None:
     """Bring the database's tables up to date (serve does so as well)."""
+    _database(_migrated(load().database_url))
 
-    async def run(url: str) -> None:
-        await (await open_database(url)).close()
 
-    _database(run(load().database_url))
+async def _migrated(url: str) -> None:
+    await (await open_database(url)).close()
 
 
 @app.command()

@@ -56,14 +56,21 @@ class SqliteDatabase:
 
     @classmethod
     async def open(cls, url: str) -> "SqliteDatabase":
-        path_of(url).parent.mkdir(parents=True, exist_ok=True)
+        """Raises Unavailable."""
+        path = path_of(url)
         self = cls(url)
 
         def migrate() -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # For the hub alone: the hashes in it are what devices sign with.
+            path.touch(0o600)
             with self._writer_engine.connect() as conn:
                 upgrade(conn)
 
-        await asyncio.to_thread(migrate)
+        try:
+            await asyncio.to_thread(migrate)
+        except (OSError, OperationalError) as error:
+            raise Unavailable(f"SQLite cannot open {path}: {getattr(error, 'orig', error)}") from error
         self._writer.start()
         return self
 

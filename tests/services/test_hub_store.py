@@ -108,9 +108,24 @@ async def test_a_backup_of_a_database_in_use_is_whole(lite: RunningHub, tmp_path
     assert again.exit_code == 2
 
 
-def test_a_database_that_is_not_there_is_said_in_one_line() -> None:
-    env = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": "postgresql://hub@127.0.0.1:1/hub"}
-    done = CliRunner().invoke(cli.app, ["migrate"], env=env)
+@pytest.mark.parametrize("command", ["migrate", "serve"])
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://hub@127.0.0.1:1/hub", "PostgreSQL cannot be reached"),
+        ("sqlite:////proc/none/hub.db", "SQLite cannot open /proc/none/hub.db"),
+    ],
+)
+def test_a_database_that_is_not_there_is_said_in_one_line(command: str, url: str, told: str) -> None:
+    env = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": url}
+    done = CliRunner().invoke(cli.app, [command], env=env)
     assert done.exit_code == 3
     assert "Traceback" not in done.output
-    assert "PostgreSQL cannot be reached" in done.output
+    assert told in done.output
+    assert len(done.output.splitlines()) == 1
+
+
+def test_the_file_of_the_database_is_for_the_hub_alone(tmp_path: Path) -> None:
+    env = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": f"sqlite:///{tmp_path}/data/hub.db"}
+    assert CliRunner().invoke(cli.app, ["migrate"], env=env).exit_code == 0
+    assert (tmp_path / "data/hub.db").stat().st_mode & 0o077 == 0
