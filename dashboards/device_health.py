@@ -49,6 +49,7 @@ def device_health(rules: Rules) -> Dashboard:
             rules,
             "DiskAlmostFull",
             "DiskFills24h",
+            "DiskReadOnly",
         ),
         with_runbook(
             number(
@@ -75,12 +76,17 @@ def device_health(rules: Rules) -> Dashboard:
             rules,
             "ClockUnsynced",
         ),
-        number(
-            "Up for",
-            "Since the host's last boot.",
-            "s",
-            Query(f"max(node_time_seconds{{{STUDIO}}} - node_boot_time_seconds{{{STUDIO}}})"),
-            width=4,
+        with_runbook(
+            number(
+                "Up for",
+                "Since the host's last boot.",
+                "s",
+                Query(f"max(node_time_seconds{{{STUDIO}}} - node_boot_time_seconds{{{STUDIO}}})"),
+                width=4,
+            ),
+            rules,
+            "HostRestarted",
+            "HostMetricsMissing",
         ),
     ]
     charts = [
@@ -111,32 +117,46 @@ def device_health(rules: Rules) -> Dashboard:
             Query(f"min({MEMORY})", "available"),
             zero=True,
         ),
-        lines(
-            "Disk free",
-            "Share of each file system.",
-            "percentunit",
-            Query(
-                f'min by (mountpoint) (node_filesystem_avail_bytes{{{STUDIO},fstype!~"tmpfs|ramfs|overlay"}}'
-                f' / node_filesystem_size_bytes{{{STUDIO},fstype!~"tmpfs|ramfs|overlay"}})',
-                "{{mountpoint}}",
+        with_runbook(
+            lines(
+                "Disk free",
+                "Share of each file system.",
+                "percentunit",
+                Query(
+                    f'min by (mountpoint) (node_filesystem_avail_bytes{{{STUDIO},fstype!~"tmpfs|ramfs|overlay"}}'
+                    f' / node_filesystem_size_bytes{{{STUDIO},fstype!~"tmpfs|ramfs|overlay"}})',
+                    "{{mountpoint}}",
+                ),
+                steps=below(rules, "DiskAlmostFull"),
+                zero=True,
             ),
-            steps=below(rules, "DiskAlmostFull"),
-            zero=True,
+            rules,
+            "DiskAlmostFull",
+            "DiskFills24h",
         ),
-        lines(
-            "Temperature",
-            "Each thermal zone of the host.",
-            "celsius",
-            Query(f"max by (zone, type) (node_thermal_zone_temp{{{STUDIO}}})", "{{type}} {{zone}}"),
-            steps=above(rules, "HostHot"),
-            none="no sensor",
+        with_runbook(
+            lines(
+                "Temperature",
+                "Each thermal zone of the host.",
+                "celsius",
+                Query(f"max by (zone, type) (node_thermal_zone_temp{{{STUDIO}}})", "{{type}} {{zone}}"),
+                steps=above(rules, "HostHot"),
+                none="no sensor",
+            ),
+            rules,
+            "HostHot",
         ),
-        lines(
-            "Clock",
-            "How far the clock is from the time server's, and how far it may be.",
-            "s",
-            Query(f"max(abs(node_timex_offset_seconds{{{STUDIO}}}))", "offset"),
-            Query(f"max(node_timex_maxerror_seconds{{{STUDIO}}})", "largest error"),
+        with_runbook(
+            lines(
+                "Clock",
+                "How far the clock is from the time server's, and how far it may be.",
+                "s",
+                Query(f"max(abs(node_timex_offset_seconds{{{STUDIO}}}))", "offset"),
+                Query(f"max(node_timex_maxerror_seconds{{{STUDIO}}})", "largest error"),
+            ),
+            rules,
+            "ClockUnsynced",
+            "ClockJumped",
         ),
         lines(
             "Disk traffic",

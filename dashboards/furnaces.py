@@ -64,7 +64,13 @@ def _temperatures(furnaces: Sequence[Furnace], rules: Rules) -> list[PanelBuilde
     )
     falls = rules["FurnaceTempFallingFast"].bound or 0
     return [
-        dashed(dashed(limits, "B", COLD), "C", BAD),
+        with_runbook(
+            dashed(dashed(limits, "B", COLD), "C", BAD),
+            rules,
+            "FurnaceLimitMissing",
+            "SensorStuck",
+            "SensorImplausible",
+        ),
         with_runbook(
             lines(
                 "Change in ten minutes",
@@ -92,6 +98,7 @@ def _temperatures(furnaces: Sequence[Furnace], rules: Rules) -> list[PanelBuilde
             rules,
             "SamplesSparse",
             "FurnaceNoData",
+            "FurnaceNoDataExpected",
             "AllFurnacesSilent",
         ),
     ]
@@ -115,6 +122,8 @@ def _flame(furnace: Furnace, rules: Rules) -> list[PanelBuilder]:
             ),
             rules,
             "FlameOut",
+            "FlameAnomaly",
+            "FlameDrift",
             "FlameSensorImplausible",
         ),
         with_runbook(
@@ -164,7 +173,7 @@ def _alerts() -> PanelBuilder:
     )
 
 
-def _cameras(cameras: Sequence[Camera]) -> list[Row]:
+def _cameras(cameras: Sequence[Camera], rules: Rules) -> list[Row]:
     if not cameras:
         return []
     panel = lines(
@@ -175,14 +184,18 @@ def _cameras(cameras: Sequence[Camera]) -> list[Row]:
         Query(f"avg by (camera) (camera_temp_mean{{{STUDIO}}})", "{{camera}} mean"),
         width=24,
     )
-    return [Row("Cameras", [panel])]
+    return [Row("Cameras", [with_runbook(panel, rules, "CameraNoData")])]
 
 
-def _plants(plants: Sequence[Plant]) -> list[Row]:
+def _plants(plants: Sequence[Plant], rules: Rules) -> list[Row]:
     if not plants:
         return []
     panels = [
-        lines(title, text, unit, Query(f"avg by (plant) (plant_{name}{{{STUDIO}}})", "{{plant}}"), zero=True)
+        with_runbook(
+            lines(title, text, unit, Query(f"avg by (plant) (plant_{name}{{{STUDIO}}})", "{{plant}}"), zero=True),
+            rules,
+            "PlantNoData",
+        )
         for title, text, unit, name in (
             ("Moisture", "Of the soil.", "percent", "moisture"),
             ("Temperature", "At the plant.", "celsius", "temperature"),
@@ -206,7 +219,7 @@ def furnaces(studio: Studio, rules: Rules) -> Dashboard:
             Row("Now", [_now(furnace, width, rules) for furnace in studio.furnaces]),
             Row("Temperatures", [*_temperatures(studio.furnaces, rules), _alerts()]),
             Row("Flames", [*flames, *_burners()]),
-            *_cameras(studio.cameras),
-            *_plants(studio.plants),
+            *_cameras(studio.cameras, rules),
+            *_plants(studio.plants, rules),
         ],
     )

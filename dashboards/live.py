@@ -106,12 +106,18 @@ def liveview_health(rules: Rules) -> Dashboard:
             ),
             zero=True,
         ),
-        lines(
-            "Requests",
-            "Requests a second by route.",
-            "reqps",
-            Query(rate_by("http_requests_total", "route"), "{{route}}"),
-            zero=True,
+        with_runbook(
+            lines(
+                "Requests",
+                "Requests a second by route.",
+                "reqps",
+                Query(rate_by("http_requests_total", "route"), "{{route}}"),
+                zero=True,
+            ),
+            rules,
+            "HubErrors",
+            "HubRefusesMany",
+            "HubLogsErrors",
         ),
         distribution(
             "Time to an answer",

@@ -14,15 +14,26 @@ def _elapsed(share: float) -> Query:
 def provisioning(rules: Rules) -> Dashboard:
     """Waits by how they ended, their time, state messages, ThingsBoard's protocol."""
     cards = [
-        number("Waiting now", "Waits in progress.", "short", Query(f"sum(provision_waits_in_progress{{{STUDIO}}})")),
-        number(
-            "Waits that ended well",
-            "Share of the time shown; a remembered state counts as well.",
-            "percentunit",
-            Query(
-                f"sum(increase({WAITS}{{{STUDIO},{GOOD}}}[$__range])) / sum(increase({WAITS}{{{STUDIO}}}[$__range]))"
+        with_runbook(
+            number(
+                "Waiting now", "Waits in progress.", "short", Query(f"sum(provision_waits_in_progress{{{STUDIO}}})")
             ),
-            none="nobody waited",
+            rules,
+            "ProvisioningWaitsStuck",
+        ),
+        with_runbook(
+            number(
+                "Waits that ended well",
+                "Share of the time shown; a remembered state counts as well.",
+                "percentunit",
+                Query(
+                    f"sum(increase({WAITS}{{{STUDIO},{GOOD}}}[$__range]))"
+                    f" / sum(increase({WAITS}{{{STUDIO}}}[$__range]))"
+                ),
+                none="nobody waited",
+            ),
+            rules,
+            "ProvisioningFailureRatio",
         ),
         with_runbook(
             number(
@@ -36,6 +47,7 @@ def provisioning(rules: Rules) -> Dashboard:
             ),
             rules,
             "ProvisioningTimeouts",
+            "ProjectPlantProvisioningTimeouts",
         ),
         number(
             "Devices provisioned",
@@ -55,23 +67,32 @@ def provisioning(rules: Rules) -> Dashboard:
             Query(rate_by("provision_wait_starts_total", "studio"), "begun"),
             zero=True,
         ),
-        lines(
-            "Time until a device answers",
-            "Median and 95th percentile of the waits that ended well, by method.",
-            "s",
-            _elapsed(0.5),
-            _elapsed(0.95),
-            none="no device answered",
-            zero=True,
-        ),
-        lines(
-            "State messages",
-            "Messages on the plants' state topics a second; retained ones are old news that the broker kept.",
-            "ops",
-            Query(
-                rate_by("provision_state_messages_total", "retained, created"), "retained {{retained}}, new {{created}}"
+        with_runbook(
+            lines(
+                "Time until a device answers",
+                "Median and 95th percentile of the waits that ended well, by method.",
+                "s",
+                _elapsed(0.5),
+                _elapsed(0.95),
+                none="no device answered",
+                zero=True,
             ),
-            zero=True,
+            rules,
+            "ProvisioningSlow",
+        ),
+        with_runbook(
+            lines(
+                "State messages",
+                "Messages on the plants' state topics a second; retained ones are old news that the broker kept.",
+                "ops",
+                Query(
+                    rate_by("provision_state_messages_total", "retained, created"),
+                    "retained {{retained}}, new {{created}}",
+                ),
+                zero=True,
+            ),
+            rules,
+            "ProvisioningStaleRetainedOnly",
         ),
         lines(
             "Waiters that were told",
@@ -80,21 +101,29 @@ def provisioning(rules: Rules) -> Dashboard:
             Query(rate_by("provision_waiters_notified_total", "studio"), "told"),
             zero=True,
         ),
-        lines(
-            "ThingsBoard's protocol",
-            "Provisioning requests a second, by transport and result.",
-            "reqps",
-            Query(rate_by("thingsboard_provision_total", "transport, result"), "{{transport}} {{result}}"),
-            none="nobody asked",
-            zero=True,
+        with_runbook(
+            lines(
+                "ThingsBoard's protocol",
+                "Provisioning requests a second, by transport and result.",
+                "reqps",
+                Query(rate_by("thingsboard_provision_total", "transport, result"), "{{transport}} {{result}}"),
+                none="nobody asked",
+                zero=True,
+            ),
+            rules,
+            "ProvisioningRefused",
         ),
-        lines(
-            "Event log",
-            "Lines that wait to be written, and lines a second that could not be.",
-            "short",
-            Query(f"max(provision_event_log_queue_lines{{{STUDIO}}})", "waiting"),
-            Query(rate_by("provision_event_log_failures_total", "studio"), "failed a second"),
-            zero=True,
+        with_runbook(
+            lines(
+                "Event log",
+                "Lines that wait to be written, and lines a second that could not be.",
+                "short",
+                Query(f"max(provision_event_log_queue_lines{{{STUDIO}}})", "waiting"),
+                Query(rate_by("provision_event_log_failures_total", "studio"), "failed a second"),
+                zero=True,
+            ),
+            rules,
+            "HubEventLogFailing",
         ),
     ]
     return Dashboard(

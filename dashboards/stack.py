@@ -60,13 +60,17 @@ def storage(rules: Rules) -> list[PanelBuilder]:
 def alerting(rules: Rules) -> list[PanelBuilder]:
     """What fires, what is evaluated, what is delivered."""
     return [
-        lines(
-            "Alerts",
-            "How many alerts fire, by type.",
-            "short",
-            Query(f'count by (type) (ALERTS{{{STUDIO},alertstate="firing"}})', "{{type}}"),
-            none="none",
-            zero=True,
+        with_runbook(
+            lines(
+                "Alerts",
+                "How many alerts fire, by type.",
+                "short",
+                Query(f'count by (type) (ALERTS{{{STUDIO},alertstate="firing"}})', "{{type}}"),
+                none="none",
+                zero=True,
+            ),
+            rules,
+            "Watchdog",
         ),
         with_runbook(
             lines(

@@ -16,12 +16,16 @@ def panels(rules: Rules) -> list[PanelBuilder]:
             Query(rate_by("vector_component_received_events_total", by, OURS), "{{component_id}}"),
             zero=True,
         ),
-        lines(
-            "Out",
-            "Events a second that each of Vector's components gives.",
-            "cps",
-            Query(rate_by("vector_component_sent_events_total", by, OURS), "{{component_id}}"),
-            zero=True,
+        with_runbook(
+            lines(
+                "Out",
+                "Events a second that each of Vector's components gives.",
+                "cps",
+                Query(rate_by("vector_component_sent_events_total", by, OURS), "{{component_id}}"),
+                zero=True,
+            ),
+            rules,
+            "SinkStalled",
         ),
         with_runbook(
             lines(

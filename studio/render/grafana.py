@@ -9,6 +9,7 @@ from dashboards.frame import fill, to_text
 from dashboards.panels import Rule
 from studio.bundle import Artifact
 from studio.model import Studio
+from studio.render import loki
 from studio.render.catalogue import entries
 from studio.render.rules import runbook
 
@@ -19,7 +20,8 @@ ROOM: Final = UID_LENGTH - len("command-throughput-")
 
 
 def _rules(studio: Studio) -> dict[str, Rule]:
-    return {name: Rule(entry.threshold, runbook(studio, name)) for name, entry in entries().items()}
+    metrics = {name: Rule(entry.threshold, runbook(studio, name)) for name, entry in entries().items()}
+    return metrics | {name: Rule(None, runbook(studio, name)) for name in loki.names()}
 
 
 @cache

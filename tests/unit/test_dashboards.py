@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from dashboards.lint_queries import selectors
 from dashboards.queries import expanded, step, targets
 from studio.model import Studio, load_studio
 from studio.paths import ROOT
+from studio.render import loki
 from studio.render.catalogue import entries
 from studio.render.grafana import UID_LENGTH, render, short
 
@@ -226,6 +228,12 @@ def test_no_colour_changes_at_a_number_of_the_dashboards_own() -> None:
     assert found - {1} <= alerts | limits | flames
 
 
+def test_every_alert_is_named_by_a_panel() -> None:
+    panels = [p for dashboard in rendered(load_studio("lab")).values() for p in dashboard["panels"]]
+    named = set(re.findall(r"\((docs/runbook/\w+\.md)\)", " ".join(p.get("description") or "" for p in panels)))
+    assert named == {f"docs/runbook/{name}.md" for name in [*entries(), *loki.names()]}
+
+
 def test_runbooks_are_named_and_where_they_are_published_linked() -> None:
     plain = load_studio("rosewood")
     disk = next(p for p in rendered(plain)["device_health"]["panels"] if p["title"] == "Disk free")
@@ -234,7 +242,8 @@ def test_runbooks_are_named_and_where_they_are_published_linked() -> None:
     base = "https://git.example.org/runbook"
     published = plain.model_copy(update={"alerts": plain.alerts.model_copy(update={"runbooks": base})})
     disk = next(p for p in rendered(published)["device_health"]["panels"] if p["title"] == "Disk free")
-    assert [link["url"] for link in disk["links"]] == [f"{base}/DiskAlmostFull.md", f"{base}/DiskFills24h.md"]
+    alerts = ["DiskAlmostFull", "DiskFills24h", "DiskReadOnly"]
+    assert [link["url"] for link in disk["links"]] == [f"{base}/{alert}.md" for alert in alerts]
 
 
 def test_every_runbook_that_a_panel_names_is_there() -> None:
