@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent import journal
+from agent import identity, journal
 from agent.credentials import Credentials
 from agent.errors import RefusedError, UnreachableError
 from agent.handshake import Answer, NoAnswerError, ask
@@ -102,8 +102,23 @@ class Registration:
         except RefusedError as error:
             self.log.info("not adopted", device=chosen.name, reason=error.message)
             return False
+        if self._lets_anybody_in(request, chosen):
+            reason = f"{request.device_server} lets anybody in, so that a login proves nothing"
+            self.log.warning("not adopted", device=chosen.name, reason=reason)
+            return False
         self.log.info("adopted", device=chosen.name)
         return True
+
+    def _lets_anybody_in(self, request: ProvisionRequest, chosen: Credentials) -> bool:
+        """Whether a login that was never given to anybody is accepted too; not asked where certificates rule."""
+        if chosen.type == "X509_CERTIFICATE":
+            return False
+        nobody = Credentials(chosen.type, f"nobody-{identity.new_token()}", identity.new_token())
+        try:
+            with session(request.device_server, nobody.login, self.pace.step):
+                return True
+        except (RefusedError, UnreachableError):
+            return False
 
     def _adopted_quietly(self, request: ProvisionRequest, chosen: Credentials) -> bool:
         """The same where asking the server (again) is the right thing to do when nobody can be reached."""

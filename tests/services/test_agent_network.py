@@ -8,6 +8,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from services.agent_broker import Broker
 from services.agent_cases import NAME, is_new
 from services.agent_fixtures import answer, device, rewrite, running, server, start, tmp_path, untouched  # noqa: F401 - fixtures
 from standins import mqtt_wire_standin as wire
@@ -135,6 +136,16 @@ def test_only_forged_answers_end_in_an_error(device: Path, server: ThingsboardSt
             start(device, provision.Pace(retries=(0.01,), patience=(), step=0.3))
     finally:
         server.keys = {"key": "secret"}
+    assert untouched(device)
+
+
+def test_a_broker_that_lets_anybody_in_is_not_taken_for_one_that_knows_the_device(device: Path, tmp_path: Path) -> None:
+    """There nobody provisions, but the journaled credentials log in, as all others do."""
+    with Broker(tmp_path) as open_to_all:
+        rewrite(device, server=f"mqtt://127.0.0.1:{open_to_all.port}")
+        for _ in range(2):
+            with pytest.raises(UnreachableError, match="no answer to the provisioning request"):
+                start(device, provision.Pace(retries=(0.01,), patience=(), step=0.5))
     assert untouched(device)
 
 
