@@ -11,6 +11,7 @@ from lab.plain import parts
 from lab.rules.cases import cases
 from lab.rules.mutants import Mutant, mutants
 from lab.rules.tool import judge, trial
+from lab.run import LabError
 from studio.model import load_studio
 from studio.render.catalogue import entries
 
@@ -42,7 +43,11 @@ def main() -> int:
     if unknown := sorted(set(args.rules) - set(entries())):
         parser.error(f"no such rule: {', '.join(unknown)}")
     found = every_mutant(args.rules or list(entries()))[:: args.every]
-    left = survivors(parts.build_root(), found)
+    try:
+        left = survivors(parts.build_root(), found)
+    except LabError as error:
+        print(f"lab.rules: {error}", file=sys.stderr)
+        return 1
     for mutant in left:
         print(f"survived: {mutant.rule}, {mutant.change}")
     score = 1 - len(left) / len(found)

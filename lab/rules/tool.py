@@ -1,14 +1,15 @@
 """Run cases by vmalert-tool, which evaluates the rules as vmalert does, on a VictoriaMetrics of its own."""
 
 import json
+import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.paths import cache_dir
 from lab.plain import parts
 from lab.rules.cases import Case
 from lab.rules.values import notation
@@ -93,14 +94,16 @@ def _text(rule: Rule, with_text: bool) -> Rule:
 
 
 def _run(argv: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Run the tool, one at a time: it listens on port 8880 whatever it is told, and keeps its storage in TMPDIR.
+    """Run the tool, one at a time whichever checkout asks: it listens on port 8880 whatever it is told.
+
+    It keeps its storage in TMPDIR.
 
     Raises:
         LabError: it could not judge, e.g. because somebody else has its port for more than a minute.
     """
     until = time.monotonic() + PORT_SECONDS
     while True:
-        with locked(cache_dir() / ".locks" / "vmalert-tool"):
+        with locked(Path(tempfile.gettempdir()) / f"vmalert-tool-{os.getuid()}.lock"):
             done = subprocess.run(
                 argv,
                 capture_output=True,
