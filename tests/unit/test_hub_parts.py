@@ -33,6 +33,14 @@ def test_a_blank_event_log_is_off_and_the_default_is_the_documented_one(monkeypa
     assert settings.load(admin_token=TOKEN).provision_event_log == ""
 
 
+@pytest.mark.parametrize(
+    "name", ["provision_port", "tls_port", "tls_cert", "broker_users_file", "page_config", "mqtt_ca"]
+)
+def test_what_has_no_default_may_be_blank(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"HUB_{name.upper()}", "")
+    assert getattr(settings.load(admin_token=TOKEN), name) is None
+
+
 def test_secrets_are_not_shown() -> None:
     assert TOKEN not in repr(settings.load(admin_token=TOKEN))
     assert "secret-part" not in repr(Token("id", "secret-part"))
