@@ -1,9 +1,11 @@
 """`python -m lab.rules [RULE...] [--every N]`: how many mutants of the alert rules do their cases catch?"""
 
 import argparse
+import os
 import sys
 import tempfile
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +29,9 @@ def caught(root: Path, mutant: Mutant) -> bool:
 
 def survivors(root: Path, found: Sequence[Mutant]) -> list[Mutant]:
     """The mutants that no case tells from their rule."""
-    return [mutant for mutant in found if not caught(root, mutant)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        told = pool.map(lambda mutant: caught(root, mutant), found)
+        return [mutant for mutant, is_caught in zip(found, told, strict=True) if not is_caught]
 
 
 def every_mutant(names: Sequence[str]) -> list[Mutant]:
