@@ -64,7 +64,7 @@ def test_no_drift_after_a_deploy_and_drift_after_an_edit(studio: StudioHost) -> 
     assert other.returncode == 2
     assert "+++ wanted/vmalert/rules/" in other.stdout
     assert "\x1b" not in other.stdout
-    assert told["restarts"] == ["vmalert"]
+    assert told["restarts"] == ["hub", "vmalert"]
     assert told["host"] != told["wanted"]
 
 
