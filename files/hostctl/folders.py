@@ -10,7 +10,7 @@ from hostctl.errors import HostError
 from hostctl.manifest import Manifest
 from hostctl.paths import Paths
 from hostctl.run import Account
-from hostctl.system import inside_uid
+from hostctl.system import inside_uid, own_ids
 
 
 def _declared(wanted: Manifest) -> list[dict[str, Any]]:
@@ -36,7 +36,7 @@ def _is_right(at: Path, folder: dict[str, Any], who: Account) -> bool:
 
 def wrong(paths: Paths, wanted: Manifest, who: Account | None) -> list[str]:
     """Those that are missing, or belong to somebody else."""
-    if who is None:
+    if who is None or not own_ids(who):
         return []
     return [f["path"] for f in _declared(wanted) if not _is_right(_at(paths, f), f, who)]
 
@@ -46,7 +46,7 @@ def foreign(paths: Paths, wanted: Manifest, who: Account | None) -> list[str]:
     found = []
     for folder in _declared(wanted):
         at = _at(paths, folder)
-        ours = inside_uid(who, folder["uid"]) if who else None
+        ours = inside_uid(who, folder["uid"]) if who and own_ids(who) else None
         other_kind = at.is_symlink() or (at.exists() and not at.is_dir())
         if other_kind or (at.is_dir() and at.stat().st_uid != ours and any(at.iterdir())):
             found.append(folder["path"])

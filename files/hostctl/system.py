@@ -50,9 +50,14 @@ def id_ranges(account: str, uid: int | None, file: Path) -> dict[str, list[list[
     return ranges
 
 
+def own_ids(who: Account) -> list[list[int]]:
+    """The ranges [first, count] of the account's subordinate user ids; none before the deploy has given it some."""
+    return id_ranges(who.name, who.uid, Path("/etc/subuid"))["own"]
+
+
 def inside_uid(who: Account, uid: int) -> int:
-    """The user id on the host that is a user of a rootless container of the account."""
-    return who.uid if uid == 0 else id_ranges(who.name, who.uid, Path("/etc/subuid"))["own"][0][0] + uid - 1
+    """The user id on the host that is a user of a rootless container of the account, which has subordinate ids."""
+    return who.uid if uid == 0 else own_ids(who)[0][0] + uid - 1
 
 
 def account_facts(name: str, found: Account | None) -> dict[str, Any]:
