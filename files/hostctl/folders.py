@@ -25,18 +25,25 @@ def _group(folder: dict[str, Any]) -> int:
     return grp.getgrnam(folder["group"]).gr_gid if folder["group"] else 0
 
 
+def _owner(who: Account | None, folder: dict[str, Any]) -> int | None:
+    """The user id that a folder is to have; None while the account is not there or has no subordinate ids."""
+    if who is None or (folder["uid"] and not own_ids(who)):
+        return None
+    return inside_uid(who, folder["uid"])
+
+
 def _is_right(at: Path, folder: dict[str, Any], who: Account) -> bool:
     try:
         found = at.lstat()
     except OSError:
         return False
-    wanted = (0o040000 | int(folder["mode"], 8), inside_uid(who, folder["uid"]), _group(folder))
+    wanted = (0o040000 | int(folder["mode"], 8), _owner(who, folder), _group(folder))
     return (found.st_mode, found.st_uid, found.st_gid) == wanted
 
 
 def wrong(paths: Paths, wanted: Manifest, who: Account | None) -> list[str]:
     """Those that are missing, or belong to somebody else."""
-    if who is None or not own_ids(who):
+    if who is None:
         return []
     return [f["path"] for f in _declared(wanted) if not _is_right(_at(paths, f), f, who)]
 
@@ -46,7 +53,7 @@ def foreign(paths: Paths, wanted: Manifest, who: Account | None) -> list[str]:
     found = []
     for folder in _declared(wanted):
         at = _at(paths, folder)
-        ours = inside_uid(who, folder["uid"]) if who and own_ids(who) else None
+        ours = _owner(who, folder)
         other_kind = at.is_symlink() or (at.exists() and not at.is_dir())
         if other_kind or (at.is_dir() and at.stat().st_uid != ours and any(at.iterdir())):
             found.append(folder["path"])
