@@ -1,12 +1,10 @@
 """Fixtures of the hub's tests, named by them in `pytest_plugins`."""
 
-import secrets
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from hub_support import Postgres, RunningHub, running
+from hub_support import Postgres, RunningHub, postgres_server, running
 
 
 @pytest.fixture
@@ -16,14 +14,8 @@ def anyio_backend() -> str:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
-    folder = Path(f"/tmp/hub-postgres-{secrets.token_hex(6)}")
-    server = Postgres(folder)
-    server.start()
-    try:
+    with postgres_server() as server:
         yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -180,3 +180,16 @@ class Postgres:
             **self._user,
         )
         assert done.returncode == 0, done.stderr
+
+
+@contextlib.contextmanager
+def postgres_server(*, fsync: bool = False) -> Iterator[Postgres]:
+    """A PostgreSQL in a folder of its own; with `fsync` it waits for the disk, as it does in use."""
+    folder = Path(f"/tmp/hub-postgres-{secrets.token_hex(6)}")
+    server = Postgres(folder, fsync=fsync)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -2,8 +2,6 @@
 
 import contextlib
 import random
-import secrets
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from hub_servers import HubProcess, enrol, stored
-from hub_support import ADMIN, Postgres
+from hub_support import ADMIN, Postgres, postgres_server
 from sqlalchemy import select
 
 from hub.ids import new_token
@@ -64,14 +62,8 @@ class Writer(threading.Thread):
 @pytest.fixture(scope="module")
 def durable() -> Iterator[Postgres]:
     """A PostgreSQL that waits for the disk, as it does in use."""
-    folder = Path(f"/tmp/hub-postgres-{secrets.token_hex(6)}")
-    server = Postgres(folder, fsync=True)
-    server.start()
-    try:
+    with postgres_server(fsync=True) as server:
         yield server
-    finally:
-        server.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
