@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import requests
 import yaml
+from vector_support import wait_for
 
 from lab.plain import parts
 from lab.plain.layout import RECORDER, TOKENS, WEBHOOK, free_ports
@@ -52,18 +53,6 @@ def quicker(text: str, pattern: str) -> str:
         return f"{match[1]}{max(1, round(seconds / QUICKER))}s"
 
     return re.sub(rf"({pattern})(\d+)([smh])\b", shorter, text)
-
-
-def wait(what: str, condition: Callable[[], Any], seconds: float = 60) -> Any:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if found := condition():
-                return found
-        except requests.RequestException:
-            pass
-        time.sleep(0.2)
-    raise AssertionError(f"not within {seconds:g} s: {what}")
 
 
 @contextmanager
@@ -112,7 +101,7 @@ class Alertmanager:
     @contextmanager
     def up(self) -> Iterator["Alertmanager"]:
         with running(self.argv, self.folder / "alertmanager.log", self.root):
-            wait("Alertmanager", lambda: requests.get(f"{self.url}/-/ready", timeout=2).ok)
+            wait_for("Alertmanager", lambda: requests.get(f"{self.url}/-/ready", timeout=2).ok, 60)
             yield self
 
     def post(self, *labels: dict[str, str]) -> None:
@@ -187,7 +176,7 @@ def test_each_inhibition_holds_back_what_it_names_and_nothing_of_others(root: Pa
         for _, source, target, _ in found:
             alertmanager.post(source, target)
         # Alertmanager judges inhibition when it is about to tell a group: ten seconds later.
-        wait("every inhibition is judged", lambda: alertmanager.inhibited() == expected)
+        wait_for("every inhibition is judged", lambda: alertmanager.inhibited() == expected, 60)
 
 
 @contextmanager
@@ -213,7 +202,7 @@ def pipeline(root: Path, folder: Path, alertmanager: Alertmanager) -> Iterator[N
         "-rule.evalDelay=0s", "-datasource.queryStep=5s",
     )  # fmt: skip
     with running(stored, folder / "victoriametrics.log"):
-        wait("VictoriaMetrics", lambda: requests.get(f"{url}/health", timeout=2).ok)
+        wait_for("VictoriaMetrics", lambda: requests.get(f"{url}/health", timeout=2).ok, 60)
         with running(judged, folder / "vmalert.log"):
             yield
 
@@ -234,14 +223,14 @@ def test_a_delivery_that_fails_is_told_by_the_other_path_and_the_heartbeat_stops
             stack.enter_context(running(recorder(alertmanager.ports[kind], records[kind]), tmp_path / f"{kind}.log"))
         stack.enter_context(alertmanager.up())
         stack.enter_context(pipeline(root, tmp_path, alertmanager))
-        wait("the heartbeat", last_beat)
-        wait("support is told", lambda: "DeliveryFailing" in names("system", "firing"), 120)
+        wait_for("the heartbeat", last_beat, 60)
+        wait_for("support is told", lambda: "DeliveryFailing" in names("system", "firing"), 120)
         assert "Trouble" not in names("system", "firing")
         # The longest between two beats is 55 s, here 4 s.
-        wait("the heartbeat stops", lambda: time.time() - last_beat() > 12, 60)
+        wait_for("the heartbeat stops", lambda: time.time() - last_beat() > 12, 60)
         stopped = last_beat()
         shop = recorder(alertmanager.ports["shop"], records["shop"])
         stack.enter_context(running(shop, tmp_path / "shop.log"))
-        wait("the shop is told what it missed", lambda: "Trouble" in names("shop", "firing"), 60)
-        wait("support is told that it is over", lambda: "DeliveryFailing" in names("system", "resolved"), 120)
-        wait("the heartbeat is back", lambda: last_beat() > stopped, 60)
+        wait_for("the shop is told what it missed", lambda: "Trouble" in names("shop", "firing"), 60)
+        wait_for("support is told that it is over", lambda: "DeliveryFailing" in names("system", "resolved"), 120)
+        wait_for("the heartbeat is back", lambda: last_beat() > stopped, 60)
