@@ -63,6 +63,14 @@ async def admin(hub: HubDep, request: Request, _: Authorization = None) -> None:
         refuse_admin(hub, request)
 
 
+async def metrics_reader(hub: HubDep, request: Request, _: Authorization = None) -> None:
+    """Who scrapes: the metrics token, which is good for nothing else, or the admin. Raises Refused (401)."""
+    own = hub.settings.metrics_token.get_secret_value()
+    given = bearer(request.headers.get("authorization"))
+    if not (own and given is not None and same(given, own)):
+        await admin(hub, request)
+
+
 def refuse_admin(hub: HubDep, request: Request) -> None:
     record("sec.admin.denied", "warning", reason="no valid admin token or session", token_id=None)
     hub.limit("login", request.client.host if request.client else "-")
@@ -74,3 +82,4 @@ def enrolment_token(request: Request) -> Token | None:
 
 
 AdminOnly = Depends(admin)
+MetricsReader = Depends(metrics_reader)

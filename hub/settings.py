@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-MIN_ADMIN_TOKEN: Final = 16
+MIN_TOKEN: Final = 16
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Seconds = Annotated[float, Field(gt=0)]
 PerMinute = Annotated[int, Field(ge=1)]
@@ -36,6 +36,9 @@ class Settings(BaseSettings):
     database_url_file: Path | None = None
     admin_token: SecretStr = SecretStr("")
     admin_token_file: Path | None = None
+    metrics_token: SecretStr = SecretStr("")
+    """Reads `/metrics` and nothing else; blank: only the admin token does."""
+    metrics_token_file: Path | None = None
     docs: bool = True
     metrics: bool = True
 
@@ -115,7 +118,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _from_files(cls, data: Any) -> Any:
-        for name in ("admin_token", "mqtt_password", "database_url"):
+        for name in ("admin_token", "metrics_token", "mqtt_password", "database_url"):
             path = data.get(f"{name}_file") if isinstance(data, dict) else None
             if path and not data.get(name):
                 try:
@@ -126,10 +129,14 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _whole(self) -> "Settings":
-        if len(self.admin_token.get_secret_value()) < MIN_ADMIN_TOKEN:
-            raise ValueError(
-                f"HUB_ADMIN_TOKEN must have at least {MIN_ADMIN_TOKEN} characters; make one with: openssl rand -hex 32"
-            )
+        admin, metrics = self.admin_token.get_secret_value(), self.metrics_token.get_secret_value()
+        for name, value in (("ADMIN", admin), ("METRICS", metrics or admin)):
+            if len(value) < MIN_TOKEN:
+                raise ValueError(
+                    f"HUB_{name}_TOKEN must have at least {MIN_TOKEN} characters; make one with: openssl rand -hex 32"
+                )
+        if metrics == admin:
+            raise ValueError("HUB_METRICS_TOKEN must not be the admin token: it is there to have fewer rights")
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("HUB_TLS_CERT and HUB_TLS_KEY belong together")
         if self.tls_port is not None and self.tls_cert is None:

@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, text
 from starlette.responses import JSONResponse, Response
 
-from hub.auth import AdminOnly
+from hub.auth import AdminOnly, MetricsReader
 from hub.context import record
 from hub.logs import set_level
 from hub.metrics import CONTENT_TYPE
@@ -42,7 +42,7 @@ async def readyz(hub: HubDep) -> JSONResponse:
     return JSONResponse({"status": "ok", "problems": hub.problems})
 
 
-@metrics_router.get("/metrics", dependencies=[AdminOnly], response_class=Response)
+@metrics_router.get("/metrics", dependencies=[MetricsReader], response_class=Response)
 async def metrics(hub: HubDep) -> Response:
     """Every counter, in Prometheus' text format."""
     record("metrics.scrape", "debug")

@@ -22,6 +22,8 @@ USER: Final = 10001
 CONFIG: Final = "/etc/hub"
 PAGE: Final = "hub/page.json"
 ADMIN_TOKEN: Final = "hub-admin-token"  # noqa: S105 - a secret's name
+METRICS_TOKEN: Final = "hub-metrics-token"  # noqa: S105
+"""What VictoriaMetrics scrapes with: it reads the metrics and nothing else."""
 SPOOL: Final = HOST_STATE / "hub" / "accounts"
 ACCOUNTS: Final = "/accounts"
 EVENTS: Final = "/events"
@@ -62,6 +64,7 @@ def _environment(studio: Studio) -> dict[str, str]:
         "HUB_HOST": "127.0.0.1",
         "HUB_PORT": str(ports.hub),
         "HUB_ADMIN_TOKEN_FILE": _secret_file(ADMIN_TOKEN),
+        "HUB_METRICS_TOKEN_FILE": _secret_file(METRICS_TOKEN),
         "HUB_MQTT_URL": f"mqtt://hub@127.0.0.1:{ports.mqtt}",
         "HUB_MQTT_PASSWORD_FILE": _secret_file(HUB_SECRET),
         "HUB_APK_DIR": "/data/apk",
@@ -99,7 +102,7 @@ def folders(studio: Studio) -> list[dict[str, Any]]:
 
 def render(studio: Studio) -> Component:
     port, base = studio.ports.hub, studio.images.python
-    names = [ADMIN_TOKEN, HUB_SECRET, *sorted(user_secrets(studio))]
+    names = [ADMIN_TOKEN, METRICS_TOKEN, HUB_SECRET, *sorted(user_secrets(studio))]
     if tls_listeners(studio):
         names += ["tls-cert", "tls-key"]
     accounts_folder, events_folder = (folder["path"] for folder in folders(studio))

@@ -38,7 +38,7 @@ def _job(studio: Studio, name: str, port: int) -> dict[str, Any]:
         "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": {"studio": studio.name}}],
     }
     if name == hub.NAME:
-        job["authorization"] = {"credentials_file": f"/run/secrets/{hub.ADMIN_TOKEN}"}
+        job["authorization"] = {"credentials_file": f"/run/secrets/{hub.METRICS_TOKEN}"}
     return job
 
 
@@ -52,7 +52,7 @@ def _scrape(studio: Studio) -> str:
 
 def render(studio: Studio) -> Component:
     port = studio.ports.victoriametrics
-    secrets = (Secret(hub.ADMIN_TOKEN),) if studio.hub.enabled else ()
+    secrets = (Secret(hub.METRICS_TOKEN),) if studio.hub.enabled else ()
     flags = (
         "-storageDataPath=/victoria-metrics-data",
         f"-retentionPeriod={studio.retention}",

@@ -63,7 +63,7 @@ def test_a_studio_without_hub_has_no_trace_of_it(lab: Studio) -> None:
     assert "hub" not in {c["name"] for c in bundle.manifest["components"]}
     assert not [path for path in bundle.files if path.startswith(("hub/", "images/", "quadlets/hub"))]
     assert "hub" not in {a.name for a in accounts(changed(lab, hub={"enabled": False}))}
-    assert not {"hub-admin-token", "broker-hub"} & {s["name"] for s in bundle.manifest["secrets"]}
+    assert not {"hub-admin-token", "hub-metrics-token", "broker-hub"} & {s["name"] for s in bundle.manifest["secrets"]}
     assert "hub" not in bundle.files["monit/monitrc"].content.decode()
     assert "hub" not in bundle.manifest["scrape_jobs"]
 
@@ -90,13 +90,18 @@ def test_secrets_reach_it_as_files_alone(lab: Studio) -> None:
     assert not [line for line in lines if line.startswith("Secret=") and "type=env" in line]
     origins = {s["name"]: s["origin"] for s in bundle.manifest["secrets"]}
     assert origins["hub-database"] == origins["firebase"] == "user"
-    assert origins["hub-admin-token"] == "generated"
+    assert origins["hub-admin-token"] == origins["hub-metrics-token"] == "generated"
 
 
-def test_its_metrics_are_scraped_with_a_token_that_is_rendered_nowhere(lab: Studio) -> None:
-    config = yaml.safe_load(render(lab).files["victoriametrics/scrape.yml"].content)
+def test_its_metrics_are_scraped_with_a_token_that_reads_metrics_alone_and_is_rendered_nowhere(lab: Studio) -> None:
+    bundle = render(lab)
+    config = yaml.safe_load(bundle.files["victoriametrics/scrape.yml"].content)
     (job,) = [j for j in config["scrape_configs"] if j["job_name"] == "hub"]
-    assert job["authorization"] == {"credentials_file": "/run/secrets/hub-admin-token"}
+    assert job["authorization"] == {"credentials_file": "/run/secrets/hub-metrics-token"}
+    assert "Environment=HUB_METRICS_TOKEN_FILE=/run/secrets/hub-metrics-token" in unit(bundle)
+    consumers = {s["name"]: s["consumers"] for s in bundle.manifest["secrets"]}
+    assert sorted(consumers["hub-metrics-token"]) == ["hub", "victoriametrics"]
+    assert consumers["hub-admin-token"] == ["hub"], "the scraper is no admin"
     assert not [j["job_name"] for j in config["scrape_configs"] if j["job_name"] != "hub" and "authorization" in j]
 
 
