@@ -75,7 +75,7 @@ def test_recorded_events_give_this_text() -> None:
 def counted(metrics: Metrics, n: int) -> None:
     """Something in every kind of family: with labels and without, functions, odd label values, odd numbers."""
     for site in range(n):
-        tags = (metrics.site(f'site "{site}" \\ \n'), "mqtt", "ok")
+        tags = (metrics.site(f'site "{site}" 100 % %s \\ \n'), "mqtt", "ok")
         metrics.runner_duration.labels(*tags).observe(0.1 * n)
         metrics.runner_bytes.labels(*tags).set(12345678901 * n)
     metrics.http("/v1/heartbeat", "POST", 200, 1e9)
@@ -93,6 +93,18 @@ def test_the_text_is_the_librarys_to_the_byte_whatever_changed_since_the_last_on
         asked[0] += n
         assert metrics.exposition() == generate_latest(metrics.registry)
         assert metrics.exposition() == generate_latest(metrics.registry), "nothing changed"
+
+
+def test_series_that_are_taken_away_are_gone_from_the_text() -> None:
+    metrics = Metrics()
+    counted(metrics, 3)
+    assert b"runner_bytes_processed{" in metrics.exposition()
+    metrics.runner_duration.remove(metrics.site('site "1" 100 % %s \\ \n'), "mqtt", "ok")
+    metrics.runner_bytes.clear()
+    assert metrics.exposition() == generate_latest(metrics.registry)
+    assert b"runner_bytes_processed{" not in metrics.exposition()
+    counted(metrics, 5)
+    assert metrics.exposition() == generate_latest(metrics.registry)
 
 
 def test_a_label_has_a_bounded_set_of_values() -> None:
