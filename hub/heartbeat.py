@@ -11,7 +11,7 @@ from sqlalchemy import Connection, bindparam, func, select, update
 from hub.ids import now_ms
 from hub.store import Database, Overloaded
 from hub.store.database import Work
-from hub.store.statements import insert_new_ones
+from hub.store.statements import execute_many, insert_new_ones
 from hub.store.tables import devices, heartbeats
 
 GROUP: Final = 500
@@ -76,6 +76,7 @@ class Heartbeats:
                 future.set_result(new)
 
 
+_insert = heartbeats.insert()
 _last = select(devices.c.device_id, devices.c.heartbeat_hash, devices.c.heartbeat_at).where(
     devices.c.device_id.in_(bindparam("ids", expanding=True))
 )
@@ -104,9 +105,7 @@ def ingest(beats: Sequence[Heartbeat], dedup_ms: float) -> Work[list[bool]]:
                 fresh[n] = content != beats[n].content or not 0 <= now - (at or 0) < dedup_ms
                 if fresh[n]:
                     last[beats[n].device_id] = (beats[n].content, now)
-            new = [_row(beats[n], now) for n in anonymous if fresh[n]]
-            if new:
-                conn.execute(heartbeats.insert(), new)
+            execute_many(conn, _insert, [_row(beats[n], now) for n in anonymous if fresh[n]])
         _update_devices(conn, [beat for beat, new in zip(beats, fresh, strict=True) if new], now)
         return fresh
 
@@ -151,5 +150,4 @@ def _update_devices(conn: Connection, beats: Sequence[Heartbeat], now: int) -> N
         }
         for device_id, beat in sorted(newest.items())
     ]
-    if rows:
-        conn.execute(_seen, rows)
+    execute_many(conn, _seen, rows)

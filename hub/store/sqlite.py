@@ -36,7 +36,7 @@ def engine(url: str, *, begin: str) -> Engine:
 
     @event.listens_for(made, "begin")
     def _begin(conn: Connection) -> None:
-        conn.exec_driver_sql(begin)
+        conn.connection.cursor().execute(begin)
 
     return made
 
@@ -51,6 +51,7 @@ class SqliteDatabase:
         self._reader_engine = engine(url, begin="BEGIN")
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._readers = ThreadPoolExecutor(READERS, "db-reader")
+        self._writing: Connection
         self._writer = threading.Thread(target=self._run, name="db-writer", daemon=True)
         self._closed = False
 
@@ -64,12 +65,13 @@ class SqliteDatabase:
             path.parent.mkdir(parents=True, exist_ok=True)
             # For the hub alone: the hashes in it are what devices sign with.
             path.touch(0o600)
-            with self._writer_engine.connect() as conn:
+            with self._writer_engine.begin() as conn:
                 upgrade(conn)
+            self._writing = self._writer_engine.connect()
 
         try:
             await asyncio.to_thread(migrate)
-        except (OSError, OperationalError) as error:
+        except (OSError, *NOT_THERE) as error:
             raise Unavailable(f"SQLite cannot open {path}: {getattr(error, 'orig', error)}") from error
         self._writer.start()
         return self
@@ -93,8 +95,8 @@ class SqliteDatabase:
             try:
                 with self._reader_engine.connect() as conn:
                     return work(conn)
-            except OperationalError as error:
-                raise Unavailable(str(error.orig)) from error
+            except NOT_THERE as error:
+                raise Unavailable(str(getattr(error, "orig", error))) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
 
@@ -104,6 +106,7 @@ class SqliteDatabase:
         self._jobs.put(None)
         await asyncio.to_thread(self._writer.join)
         self._readers.shutdown()
+        self._writing.close()
         self._writer_engine.dispose()
         self._reader_engine.dispose()
 
@@ -119,8 +122,9 @@ class SqliteDatabase:
                 _answer(jobs, self._commit(jobs))
 
     def _commit(self, jobs: list[Job]) -> list[tuple[bool, Any]]:
+        conn = self._writing
         try:
-            with self._writer_engine.begin() as conn:
+            with conn.begin():
                 if len(jobs) == 1:
                     return [(True, jobs[0][0](conn))]
                 return [_attempt(conn, work) for work, _, _ in jobs]

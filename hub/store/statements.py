@@ -1,6 +1,8 @@
 """What both databases are asked in the same words: rows as dicts, inserts of what is not there."""
 
+from collections.abc import Callable, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Column, Connection, Table
@@ -26,8 +28,22 @@ def _insert_returning(table: Table, key: tuple[Column[Any], ...]) -> Any:
 
 
 @cache
-def _insert_text(table: Table, names: tuple[str, ...]) -> str:
-    return str(_insert("sqlite", table).compile(dialect=sqlite.dialect(), column_keys=names))
+def _for_driver(statement: Any, names: tuple[str, ...]) -> tuple[str, Callable[[dict[str, Any]], tuple[Any, ...]]]:
+    """A statement as the sqlite3 module takes it, and what makes its values of a row."""
+    compiled = statement.compile(dialect=sqlite.dialect(), column_keys=names)
+    return str(compiled), itemgetter(*compiled.positiontup)
+
+
+def execute_many(conn: Connection, statement: Any, values: Sequence[dict[str, Any]]) -> None:
+    """Execute a statement for each of some rows with the same names, of numbers and text."""
+    if not values:
+        return
+    if conn.dialect.name == "sqlite":
+        # The driver does a row in a fraction of the time that SQLAlchemy takes to prepare it.
+        text, of_row = _for_driver(statement, tuple(values[0]))
+        conn.connection.cursor().executemany(text, [of_row(row) for row in values])
+    else:
+        conn.execute(statement, values)
 
 
 def insert_new_ones(
@@ -37,9 +53,8 @@ def insert_new_ones(
     if not values:
         return []
     if conn.dialect.name == "sqlite":
-        # SQLite inserts a row in a fraction of the time that a statement of SQLAlchemy takes.
-        cursor, text = conn.connection.cursor(), _insert_text(table, tuple(values[0]))
-        return [cursor.execute(text, tuple(row.values())).rowcount == 1 for row in values]
+        cursor, (text, of_row) = conn.connection.cursor(), _for_driver(_insert("sqlite", table), tuple(values[0]))
+        return [cursor.execute(text, of_row(row)).rowcount == 1 for row in values]
     inserted = {tuple(row) for row in conn.execute(_insert_returning(table, key), values)}
     fresh = []
     for row in values:
