@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from hub import VERSION
 from hub.api import device, routers
-from hub.device_auth import DeviceMemory, Nonces
+from hub.device_auth import DeviceMemory
 from hub.heartbeat import Heartbeats
 from hub.hot import HotRoutes
 from hub.ids import now_ms
@@ -84,7 +84,6 @@ def make_app(settings: Settings, logs: LogWriter, metrics: Metrics | None = None
         telemetry={"tracing": False, "metrics": False, "logs": False},
         openapi_url="/openapi.json" if settings.docs else None,
     )
-    app.state.nonces = Nonces()
     app.state.device_memory = DeviceMemory()
     for router in routers(settings):
         app.include_router(router)

@@ -4,7 +4,6 @@ import hashlib
 import hmac
 import re
 import time
-from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -14,14 +13,14 @@ from sqlalchemy import Connection, select
 from hub.auth import Authorization, bearer
 from hub.context import current, record
 from hub.errors import Refused
-from hub.ids import digest, last4, parse_token, same
+from hub.ids import digest, last4, now_ms, parse_token, same
 from hub.service import HubDep
 from hub.store import Database
-from hub.store.statements import one
-from hub.store.tables import devices
+from hub.store.database import Work
+from hub.store.statements import insert_new, one
+from hub.store.tables import devices, nonces
 
 SKEW_SECONDS: Final = 300
-NONCES: Final = 50_000
 REMEMBERED: Final = 20_000
 MEMORY_SECONDS: Final = 5.0
 SCHEME: Final = "Hub-HMAC-SHA256"
@@ -41,20 +40,10 @@ class Device:
     token_id: str
 
 
-class Nonces:
-    """Nonces of the last minutes, each good once."""
-
-    def __init__(self) -> None:
-        self._seen: OrderedDict[str, float] = OrderedDict()
-
-    def use(self, nonce: str) -> bool:
-        now = time.monotonic()
-        while self._seen and (next(iter(self._seen.values())) < now - 2 * SKEW_SECONDS or len(self._seen) >= NONCES):
-            self._seen.popitem(last=False)
-        if nonce in self._seen:
-            return False
-        self._seen[nonce] = now
-        return True
+def use_nonce(token_id: str, nonce: str) -> Work[bool]:
+    """Use a nonce up; False when it was used. On disk before the request is done, so that a restart forgets none."""
+    row = {"nonce": f"{token_id}:{nonce}", "used_at": now_ms()}
+    return lambda conn: insert_new(conn, nonces, row)
 
 
 def signature(token_hash: str, request_line: str, stamp: str, body: bytes) -> str:
@@ -148,8 +137,7 @@ async def _check_signature(hub: HubDep, request: Request, signed: re.Match[str],
         raise _denied("wrong signature", token_id, "sec.hmac.invalid")
     if abs(time.time() - int(timestamp)) > SKEW_SECONDS:
         raise _denied("the device's clock is off by more than 5 minutes", token_id, "sec.hmac.invalid")
-    nonces: Nonces = request.app.state.nonces
-    if not nonces.use(f"{token_id}:{nonce}"):
+    if not await hub.db.write(use_nonce(token_id, nonce)):
         raise _denied("replayed", token_id, "sec.hmac.invalid")
 
 

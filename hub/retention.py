@@ -11,12 +11,14 @@ from sqlalchemy import Column, Connection, Table, delete, select
 from hub.ids import now_ms
 from hub.service import Hub
 from hub.store.database import Work
-from hub.store.tables import apk_download_events, heartbeats, provision_audit, runs
+from hub.store.tables import apk_download_events, heartbeats, nonces, provision_audit, runs
 
 log = structlog.get_logger()
 ROWS: Final = 1000
 PERIOD: Final = 600.0
 DAY_MS: Final = 86_400_000
+NONCE_DAYS: Final = 1 / 24
+"""A signature is good for minutes; an hour also covers a clock that is set back a little."""
 ENDED: Final = ("ok", "error", "timeout")
 
 
@@ -38,6 +40,7 @@ async def clean(hub: Hub) -> int:
     limits = (
         (heartbeats, heartbeats.c.id, heartbeats.c.received_at, days.heartbeat_retention_days),
         (runs, runs.c.request_id, runs.c.created_at, days.run_retention_days),
+        (nonces, nonces.c.nonce, nonces.c.used_at, NONCE_DAYS),
         (provision_audit, provision_audit.c.id, provision_audit.c.created_at, days.run_retention_days),
         (apk_download_events, apk_download_events.c.id, apk_download_events.c.created_at, days.run_retention_days * 4),
     )

@@ -56,6 +56,14 @@ enrolment_tokens: Final = Table(
     Column("revoked_at", Ms),
 )
 
+nonces: Final = Table(
+    "nonces",
+    metadata,
+    Column("nonce", String(80), primary_key=True),
+    Column("used_at", Ms, nullable=False),
+    Index("ix_nonces_used_at", "used_at"),
+)
+
 heartbeats: Final = Table(
     "heartbeats",
     metadata,

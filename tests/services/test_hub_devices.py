@@ -1,15 +1,12 @@
 """Devices: enrolment, heartbeats, the admin's tokens and devices, on both databases."""
 
 import asyncio
-import secrets
-import time
 from pathlib import Path
 
 import pytest
 from hub_support import ADMIN, RunningHub, bearer, running
 from sqlalchemy import func, select
 
-from hub.device_auth import signature
 from hub.ids import digest, new_token
 from hub.store.tables import devices, enrolment_tokens, heartbeats
 
@@ -140,51 +137,6 @@ async def test_devices_are_renamed_and_revoked(hub: RunningHub) -> None:
     assert (await hub.client.post("/v1/heartbeat", json={"status": "ok"}, headers=headers)).status_code == 401
     assert (await hub.client.delete("/admin/devices/nobody", headers=ADMIN)).status_code == 404
     assert (await hub.client.patch("/admin/devices/nobody", json={}, headers=ADMIN)).status_code == 404
-
-
-def signed(token: str, body: bytes, **changed: str) -> dict[str, str]:
-    token_id, _, secret = token.partition(".")
-    part = {"ts": str(int(time.time())), "nonce": secrets.token_hex(8), "line": "POST /v1/heartbeat"} | changed
-    made = signature(digest(secret), part["line"], f"{part['ts']} {part['nonce']}", body)
-    sig = changed.get("sig", made)
-    made_of = f"id={token_id}, ts={part['ts']}, nonce={part['nonce']}, sig={sig}"
-    return {"Authorization": f"Hub-HMAC-SHA256 {made_of}", "Content-Type": "application/json"}
-
-
-async def test_a_signed_request_is_taken_once_and_a_forged_one_never(lite: RunningHub) -> None:
-    token = (await lite.enrol())["Authorization"].removeprefix("Bearer ")
-    body = b'{"status":"ok"}'
-
-    async def send(headers: dict[str, str], content: bytes = body) -> int:
-        return (await lite.client.post("/v1/heartbeat", content=content, headers=headers)).status_code
-
-    good = signed(token, body)
-    assert await send(good) == 200
-    bad = [
-        (good, body, "replayed"),
-        (signed(token, body), b'{"status":"no"}', "wrong signature"),
-        (signed(token, body, line="POST /v1/other"), body, "wrong signature"),
-        (signed(token, body, ts=str(int(time.time()) - 301)), body, "the device's clock is off by more than 5 minutes"),
-        ({"Authorization": "Hub-HMAC-SHA256 id=x"}, body, "malformed signature"),
-        (signed(new_token().text, body), body, "wrong signature"),
-    ]
-    for headers, content, reason in bad:
-        assert await send(headers, content) == 401
-        line = lite.lines("sec.hmac.invalid")[-1]
-        assert (line["reason"], line["level"]) == (reason, "warning")
-
-
-async def test_when_signatures_are_required_a_bare_token_is_refused(tmp_path: Path) -> None:
-    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", hmac_required=True) as hub:
-        headers = await hub.enrol()
-        answer = await hub.client.post("/v1/heartbeat", json={"status": "ok"}, headers=headers)
-        assert answer.status_code == 401
-        assert hub.lines("sec.hmac.invalid")[-1]["reason"] == "not signed"
-        token = headers["Authorization"].removeprefix("Bearer ")
-        taken = await hub.client.post(
-            "/v1/heartbeat", content=b'{"status":"ok"}', headers=signed(token, b'{"status":"ok"}')
-        )
-        assert taken.status_code == 200
 
 
 async def test_who_asks_too_often_is_told_when_to_come_back(tmp_path: Path) -> None:

@@ -36,6 +36,20 @@ async def test_an_old_database_is_opened_again_with_its_rows(database_url: str) 
         await db.close()
 
 
+async def test_a_database_of_a_newer_hub_is_used_as_it_is(database_url: str) -> None:
+    """As after a rollback of a deploy."""
+    db = await open_database(database_url)
+    newer = text("UPDATE alembic_version SET version_num = '9999'")
+    await db.write(lambda conn: conn.execute(newer) and None)
+    await db.close()
+    db = await open_database(database_url)
+    row = {"device_id": "a", "kind": "plant", "created_at": 1}
+    await db.write(lambda conn: conn.execute(devices.insert().values(**row)) and None)
+    revision = await db.read(lambda conn: MigrationContext.configure(conn).get_current_revision())
+    await db.close()
+    assert revision == "9999"
+
+
 async def test_what_fails_in_a_group_takes_nothing_else_with_it(database_url: str) -> None:
     db = await open_database(database_url)
 
