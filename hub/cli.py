@@ -1,28 +1,21 @@
 """The `hub` command."""
 
-import asyncio
-import json
 import resource
 import signal
 import sqlite3
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
 import uvicorn
-from pydantic import ValidationError
 
-from hub import VERSION, logs, settings
-from hub.errors import Refused
-from hub.ids import digest, iso
+from hub import VERSION, logs
+from hub.cli_keys import keys
+from hub.cli_support import BAD_SETTINGS, UNAVAILABLE, database, fail, load
 from hub.server import Server
-from hub.store import Unavailable, open_database
+from hub.store import open_database
 from hub.store.sqlite import path_of
-from hub.thingsboard import store
-
-BAD_SETTINGS: Final = 2
-UNAVAILABLE: Final = 3
 
 app = typer.Typer(
     help="The hub of a studio's devices. Settings are environment variables (HUB_*, docs/hub.md), or a .env file.\n\n"
@@ -30,18 +23,7 @@ app = typer.Typer(
     no_args_is_help=False,
     pretty_exceptions_enable=False,
 )
-
-
-def fail(message: str, code: int = 1) -> typer.Exit:
-    typer.echo(f"hub: {message}", err=True)
-    return typer.Exit(code)
-
-
-def load() -> settings.Settings:
-    try:
-        return settings.load()
-    except settings.SettingsError as error:
-        raise fail(f"wrong settings:\n{error}", BAD_SETTINGS) from None
+app.add_typer(keys, name="provision-key")
 
 
 @app.callback(invoke_without_command=True)
@@ -60,7 +42,7 @@ def serve() -> None:
 
     chosen = load()
     # What is wrong with it is said in one line here, and by uvicorn as a traceback.
-    _database(_migrated(chosen.database_url))
+    database(_migrated(chosen.database_url))
     # A thousand devices and pages at once are more than the 1,024 files that a service may have open by default.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -95,63 +77,10 @@ def serve() -> None:
         raise fail("it did not start; the log says why", 1)
 
 
-keys = typer.Typer(help="Keys with which devices provision themselves.", no_args_is_help=True)
-app.add_typer(keys, name="provision-key")
-AsJson = Annotated[bool, typer.Option("--json", help="for programs")]
-
-
-@keys.command("create")
-def key_create(
-    kind: Annotated[str, typer.Option(help="what the devices are: camera, plant, furnace")] = "camera",
-    site: Annotated[str | None, typer.Option(help="where they are")] = None,
-    note: Annotated[str | None, typer.Option(help="for people")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Make a key and its secret; the secret is shown this once."""
-    from hub.api.thingsboard import NewKey, new_key
-
-    try:
-        wanted = NewKey(kind=kind, site=site, note=note)
-    except ValidationError as error:
-        wrong = "; ".join(f"{item['loc'][0]}: {item['msg']}" for item in error.errors())
-        raise fail(wrong, BAD_SETTINGS) from None
-    made = new_key()
-    work = store.create_key(made.key, digest(made.secret), wanted.kind, wanted.site, wanted.note)
-    _database(_write(load().database_url, work))
-    show(made.model_dump(), as_json)
-
-
-@keys.command("list")
-def key_list(as_json: AsJson = False) -> None:
-    """The keys, without their secrets."""
-    found = _database(_write(load().database_url, store.list_keys()))
-    if as_json:
-        typer.echo(json.dumps(found))
-        return
-    for key in found:
-        state = "revoked" if key["revoked_at"] else "in use"
-        typer.echo(f"{key['key']}  {state:<8}{key['kind']:<10}{iso(key['created_at'])}  {key['note'] or ''}")
-
-
-@keys.command("revoke")
-def key_revoke(key: Annotated[str, typer.Argument()]) -> None:
-    """Take a key back; devices that were provisioned with it stay."""
-    _database(_write(load().database_url, store.revoke_key(key)))
-    typer.echo(f"{key}: revoked")
-
-
-async def _write(url: str, work: Any) -> Any:
-    db = await open_database(url)
-    try:
-        return await db.write(work)
-    finally:
-        await db.close()
-
-
 @app.command()
 def migrate() -> None:
     """Bring the database's tables up to date (serve does so as well)."""
-    _database(_migrated(load().database_url))
+    database(_migrated(load().database_url))
 
 
 async def _migrated(url: str) -> None:
@@ -180,25 +109,6 @@ def backup(target: Annotated[Path, typer.Argument(help="the file to make; it mus
         partial.unlink(missing_ok=True)
         raise fail(f"the backup could not be written: {error}") from None
     typer.echo(f"{target}: {target.stat().st_size} bytes")
-
-
-def _database(work: Any) -> Any:
-    try:
-        return asyncio.run(work)
-    except Unavailable as error:
-        raise fail(str(error), UNAVAILABLE) from None
-    except Refused as error:
-        raise fail(error.detail) from None
-
-
-def show(value: dict[str, Any], as_json: bool) -> None:
-    """One thing, for people or as JSON."""
-    if as_json:
-        typer.echo(json.dumps(value))
-    else:
-        width = max(len(key) for key in value)
-        for key, item in value.items():
-            typer.echo(f"{key:<{width}}  {'-' if item is None else item}")
 
 
 def main() -> None:

@@ -32,6 +32,11 @@ def listed(limit: int, after: str = "") -> Work[list[dict[str, Any]]]:
     return lambda conn: rows(conn, select(*SHOWN).where(d.device_id > after).order_by(d.device_id).limit(limit))
 
 
+def alias(device_id: str) -> Work[str | None]:
+    """The device's alias; None also when there is no such device."""
+    return lambda conn: conn.execute(select(d.alias).where(d.device_id == device_id)).scalar()
+
+
 def change(device_id: str, values: dict[str, Any]) -> Work[dict[str, Any]]:
     """Set alias and site. Raises Refused when there is no such device."""
 

@@ -54,6 +54,9 @@ class Settings(BaseSettings):
         "data/provisioning/events.jsonl",
         validation_alias=AliasChoices("PROVISION_EVENT_LOG", "HUB_PROVISION_EVENT_LOG", "provision_event_log"),
     )
+    provision_event_log_bytes: int = Field(10 * 1024 * 1024, ge=0)
+    """A fuller event log is rotated; 0: the hub leaves that to others."""
+    provision_event_log_kept: int = Field(4, ge=0, le=100)
     provision_host: str = "127.0.0.1"
     provision_port: int | None = Field(None, ge=0, le=65535)
     provision_tls: bool = False

@@ -85,6 +85,7 @@ async def register(hub: HubDep, wanted: Register, request: Request) -> Registere
         raise
     request.app.state.device_memory.forget()
     if created:
+        hub.provisioning.states.admit(wanted.device_id)
         record("sec.token.consume", reason="register", token_id=about["token_id"])
     record("register.success", **about, result="created" if created else "repeated")
     return Registered(device_id=wanted.device_id, device_token=own.text, created=created, request_id=request_id())

@@ -40,7 +40,7 @@ async def revoke(hub: HubDep, request: Request, device_id: DeviceId) -> Done:
     """Revoke a device: its token and its broker account are good no more. What it sent stays."""
     token_id = await hub.db.write(registry.revoke(device_id))
     request.app.state.device_memory.forget()
-    hub.provisioning.states.forget(device_id)
+    hub.provisioning.states.revoke(device_id)
     await hub.accounts.publish()
     record("sec.token.revoke", reason="device revoked", token_id=last4(token_id), device_id=device_id)
     return Done()

@@ -6,6 +6,7 @@ import orjson
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
+from hub import registry
 from hub.api.types import Action, Body, DeviceId, Params, RequestId
 from hub.auth import AdminOnly
 from hub.context import current, record, request_id
@@ -57,8 +58,9 @@ class ChunkTaken(BaseModel):
 async def command(hub: HubDep, wanted: NewCommand) -> CommandTaken:
     """Send a command to a device. It is on disk before this answers; the run ends with the device's result."""
     context = current.get()
-    if wanted.request_id is not None and context is not None:
-        context.request_id = wanted.request_id
+    if context is not None:
+        context.request_id = wanted.request_id or context.request_id
+        context.alias = await hub.db.read(registry.alias(wanted.device_id))
     about = {"request_id": request_id(), "device_id": wanted.device_id, "action": wanted.action}
     blank: dict[str, Any] = {"fcm_http_code": None, "fcm_status": None, "dispatch_latency_ms": None}
     record("dispatch.request", **about, **blank)

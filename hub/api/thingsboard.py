@@ -79,6 +79,7 @@ async def revoke(hub: HubDep, key: Word) -> Done:
 async def forget(hub: HubDep, device_id: DeviceId) -> Done:
     """Let a device (its hardware was replaced, its token is lost) provision itself anew; the old account ends."""
     await hub.db.write(store.forget(device_id))
+    hub.provisioning.states.admit(device_id)
     await hub.accounts.publish()
     record("sec.token.revoke", reason="credentials taken back", device_id=device_id)
     return Done()

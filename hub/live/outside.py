@@ -24,6 +24,10 @@ TEMPERATURE: Final = "furnace_furnace_temp"
 MOST_SERIES: Final = 100
 WATCHDOG: Final = "Watchdog"
 """It always fires, so that its silence is noticed: no news for who looks at the page."""
+GENERAL: Final = frozenset({"alertname", "alertgroup", "severity", "type", "team", "studio"})
+"""Labels that do not tell which of several things an alert is about."""
+MOST_LABELS: Final = 8
+LABEL_CHARS: Final = 100
 Json = dict[str, Any]
 
 
@@ -72,7 +76,7 @@ class Outside:
         return dict(await self._once("furnaces", self._furnaces))
 
     async def alerts(self) -> Json:
-        """{"alerts": [{name, severity, summary, since}], "problem": text or null}"""
+        """{"alerts": [{name, severity, about, summary, since}], "problem": text or null}"""
         return dict(await self._once("alerts", self._alerts))
 
     async def health(self) -> list[Json]:
@@ -161,9 +165,11 @@ def _furnace(shown: dict[str, Json], series: Json) -> Json:
 
 def _alert(item: Json) -> Json:
     labels, notes = item.get("labels", {}), item.get("annotations", {})
+    telling = sorted((str(key), str(value)) for key, value in labels.items() if key not in GENERAL)
     return {
         "name": str(labels.get("alertname", "?")),
         "severity": str(labels.get("severity", "")),
+        "about": [f"{key} {value}"[:LABEL_CHARS] for key, value in telling[:MOST_LABELS]],
         "summary": str(notes.get("summary", "")),
         "since": str(item.get("startsAt", "")),
     }

@@ -52,7 +52,9 @@ function wait(w) {
 }
 
 function alertCard(a) {
-  return card(a.name, a.severity, "bad", `${a.summary} since ${new Date(a.since).toLocaleString()}`);
+  const made = card(a.name, a.severity, "bad", `${a.summary} since ${new Date(a.since).toLocaleString()}`);
+  if (a.about.length) made.append(el("p", a.about.join(", ")));
+  return made;
 }
 
 function runCard(run) {

@@ -9,7 +9,7 @@ import orjson
 
 from hub.ids import is_device_id
 from hub.mqtt import Refusal
-from hub.provision.eventlog import EventLog
+from hub.provision.eventlog import EventLog, Rotation
 from hub.provision.events import ProvisionEvents
 from hub.provision.states import KIND, States
 from hub.provision.waits import Waits
@@ -19,7 +19,8 @@ from hub.service import Hub, Provisioning
 @contextlib.asynccontextmanager
 async def provisioning(hub: Hub) -> AsyncIterator[None]:
     chosen = hub.settings.provision_event_log.strip()
-    log = EventLog(Path(chosen) if chosen else None, hub.metrics.event_log_failures.inc)
+    rotation = Rotation(hub.settings.provision_event_log_bytes, hub.settings.provision_event_log_kept)
+    log = EventLog(Path(chosen) if chosen else None, hub.metrics.event_log_failures.inc, rotation)
     waits = Waits(hub.settings.max_waits)
     events = ProvisionEvents(log, hub.metrics, hub.logs)
     states = States(hub.db, waits, events, hub.settings.max_devices)

@@ -1,4 +1,7 @@
-"""State messages: they make devices known, and are stored together, once a second."""
+"""State messages: they make devices known and answer waits, and are stored together, once a second.
+
+Those of a revoked device are events and times as well, but answer nobody: a wait asks for a device that works.
+"""
 
 import asyncio
 import time
@@ -30,18 +33,21 @@ class States:
         self._events = events
         self._limit = limit
         self._known: set[str] = set()
+        self._revoked: set[str] = set()
         self._new: dict[str, int] = {}
         self._seen_at: dict[str, int] = {}
 
     async def load(self) -> None:
         """Take over what an earlier run stored; those devices count as known, and as not fresh."""
         d = devices.c
-        wanted = select(d.device_id, d.last_seen_at, d.kind).where(d.revoked_at.is_(None))
-        rows = await self._db.read(lambda conn: [(row[0], row[1], row[2]) for row in conn.execute(wanted)])
+        wanted = select(d.device_id, d.last_seen_at, d.kind, d.revoked_at)
+        rows = await self._db.read(lambda conn: [tuple(row) for row in conn.execute(wanted)])
         now, wall = time.monotonic(), now_ms()
-        for device_id, seen_at, kind in rows:
+        for device_id, seen_at, kind, revoked_at in rows:
             self._known.add(device_id)
-            if seen_at is not None and kind == KIND:
+            if revoked_at is not None:
+                self._revoked.add(device_id)
+            elif seen_at is not None and kind == KIND:
                 self._waits.remember(Seen(device_id, True, now - max(0, wall - seen_at) / 1000))
 
     def take(self, device_id: str, retained: bool) -> bool:
@@ -55,12 +61,21 @@ class States:
             self._new[device_id] = now
         if not retained:
             self._seen_at[device_id] = now
-        notified = self._waits.notify(Seen(device_id, retained, time.monotonic()))
+        notified = 0
+        if device_id not in self._revoked:
+            notified = self._waits.notify(Seen(device_id, retained, time.monotonic()))
         self._events.state_message(device_id, retained=retained, created=created, waiters_notified=notified)
         return True
 
-    def forget(self, device_id: str) -> None:
+    def revoke(self, device_id: str) -> None:
+        """From now on the device satisfies no wait: to whoever waits it is not provisioned."""
+        self._revoked.add(device_id)
         self._waits.forget_device(device_id)
+
+    def admit(self, device_id: str) -> None:
+        """The device is registered; it is not revoked any more."""
+        self._known.add(device_id)
+        self._revoked.discard(device_id)
 
     async def flush(self) -> None:
         """Store what is new; what cannot be stored is kept for the next time."""

@@ -4,7 +4,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from hub_support import Postgres, RunningHub, postgres_server, running
+from hub_fcm_standin import FcmStandin
+from hub_phone import with_fcm
+from hub_support import Postgres, RunningHub, free_port, postgres_server, running
 
 
 @pytest.fixture
@@ -39,3 +41,32 @@ async def lite(tmp_path: Path) -> AsyncIterator[RunningHub]:
     """A hub on SQLite, for what does not depend on the database."""
     async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db") as started:
         yield started
+
+
+@pytest.fixture
+def fcm(tmp_path: Path) -> Iterator[FcmStandin]:
+    standin = FcmStandin(tmp_path)
+    yield standin
+    standin.close()
+
+
+@pytest.fixture
+async def phone(tmp_path: Path, database_url: str, fcm: FcmStandin) -> AsyncIterator[tuple[RunningHub, FcmStandin]]:
+    """A hub that has FCM, on each database."""
+    async with with_fcm(tmp_path, database_url, fcm) as hub:
+        yield hub, fcm
+
+
+@pytest.fixture
+async def made(tmp_path: Path, database_url: str) -> AsyncIterator[RunningHub]:
+    """A hub that writes broker accounts, on each database."""
+    async with running(tmp_path, database_url, broker_users_file=tmp_path / "hub.json") as hub:
+        yield hub
+
+
+@pytest.fixture
+async def listening(tmp_path: Path) -> AsyncIterator[tuple[RunningHub, int]]:
+    """A hub with its provisioning listener."""
+    port = free_port()
+    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", provision_port=port) as hub:
+        yield hub, port

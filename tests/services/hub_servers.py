@@ -185,8 +185,9 @@ def furnace_day(url: str, furnace: str, low: float, silent: int = 0) -> None:
     httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(lines)).raise_for_status()
 
 
-def fire_alert(url: str, name: str, summary: str) -> None:
-    alert = {"labels": {"alertname": name, "severity": "critical"}, "annotations": {"summary": summary}}
+def fire_alert(url: str, name: str, summary: str, **labels: str) -> None:
+    about = {"alertname": name, "severity": "critical", "type": "shop", "studio": "rosewood", **labels}
+    alert = {"labels": about, "annotations": {"summary": summary}}
     httpx.post(f"{url}/api/v2/alerts", json=[alert]).raise_for_status()
 
 

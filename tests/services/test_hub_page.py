@@ -49,6 +49,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         furnace_day(tsdb, "main", 1090)
         furnace_day(tsdb, "hole", 1200, silent=3600)
         fire_alert(alerts, "FurnaceTooCold", "The main furnace is at 900 degrees")
+        for furnace in ("main", "hole"):
+            fire_alert(alerts, "FlameOut", "The flame is out", furnace=furnace, label=HOSTILE)
         fire_alert(alerts, "Watchdog", "All is well with the alerting itself")
         given = {
             "HUB_TSDB_URL": tsdb,
@@ -82,7 +84,11 @@ def test_the_page_shows_what_happens_as_it_happens(browser: Browser, studio: htt
     page.on("request", lambda request: asked.append(request.url))
     expect(page).to_have_title("Rosewood Glass")
     expect(page.locator("#alerts")).to_contain_text("The main furnace is at 900 degrees")
-    expect(page.locator("#alerts article")).to_have_count(1)
+    expect(page.locator("#alerts article")).to_have_count(3)
+    flames = page.locator("#alerts article").filter(has_text="FlameOut")
+    for furnace in ("main", "hole"):
+        expect(flames.filter(has_text=f"furnace {furnace}, label <img src=x")).to_have_count(1)
+    expect(page.locator("#alerts")).not_to_contain_text("studio rosewood")
     expect(page.locator("#furnaces article")).to_have_count(2)
     hole = page.locator("#furnaces article").filter(has_text="Glory hole")
     expect(hole.locator("h3 .bad")).to_have_text(re.compile(r"silent, was 12\d\d"))

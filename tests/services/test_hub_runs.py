@@ -1,9 +1,7 @@
-"""Runs: a command leaves by FCM or MQTT, output streams in, the result or the time-out ends it."""
+"""Runs: a command leaves, output streams in, the result or the time-out ends it."""
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,44 +9,14 @@ import httpx
 import pytest
 from hub_broker import Mosquitto
 from hub_fcm_standin import FcmStandin, error
+from hub_phone import command, run_of, with_fcm
 from hub_support import ADMIN, RunningHub, running
 from sqlalchemy import select
 
-from hub.runs.fcm import retry_after
-from hub.store.tables import devices, run_chunks, runs
+from hub.store.tables import run_chunks, runs
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
-
-
-@pytest.fixture
-def fcm(tmp_path: Path) -> Iterator[FcmStandin]:
-    standin = FcmStandin(tmp_path)
-    yield standin
-    standin.close()
-
-
-@pytest.fixture
-async def phone(tmp_path: Path, database_url: str, fcm: FcmStandin) -> AsyncIterator[tuple[RunningHub, FcmStandin]]:
-    """A hub that has FCM, on each database."""
-    async with with_fcm(tmp_path, database_url, fcm) as hub:
-        yield hub, fcm
-
-
-def with_fcm(folder: Path, database_url: str, fcm: FcmStandin, **given: Any) -> Any:
-    defaults = {"fcm_credentials_file": fcm.credentials, "fcm_url": fcm.url, "fcm_backoff": 0.01, "fcm_timeout": 1.0}
-    return running(folder, database_url, **(defaults | given))
-
-
-async def command(hub: RunningHub, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
-    body = {"device_id": "tablet-1", "action": "restart", **body}
-    return await hub.client.post("/admin/command", json=body, headers={**ADMIN, **(headers or {})})
-
-
-async def run_of(hub: RunningHub, request_id: str) -> dict[str, Any]:
-    answer = await hub.client.get(f"/admin/runs/{request_id}", headers=ADMIN)
-    found: dict[str, Any] = answer.json()
-    return found
 
 
 async def test_a_run_from_command_to_result(phone: tuple[RunningHub, FcmStandin]) -> None:
@@ -90,10 +58,10 @@ async def test_a_run_from_command_to_result(phone: tuple[RunningHub, FcmStandin]
 
 async def test_one_request_id_is_seen_from_command_to_result(phone: tuple[RunningHub, FcmStandin]) -> None:
     hub, fcm = phone
-    device = await hub.enrol(fcm_token="token-1")
+    device = await hub.enrol(fcm_token="token-1", alias="Kiln tablet")
     request_id = (await command(hub)).json()["request_id"]
     await hub.client.post("/v1/action-result", json={"request_id": request_id, "outcome": "ok"}, headers=device)
-    about = {"request_id": request_id, "device_id": "tablet-1", "action": "restart"}
+    about = {"request_id": request_id, "device_id": "tablet-1", "alias": "Kiln tablet", "action": "restart"}
     for event in ("dispatch.request", "dispatch.sent", "action_result.ingest"):
         (line,) = hub.lines(event)
         assert about.items() <= line.items()
@@ -185,102 +153,6 @@ async def test_runs_are_taken_up_after_a_restart(tmp_path: Path, database_url: s
     assert {message["data"]["request_id"] for message in fcm.sent} >= {"a"}
 
 
-UNAVAILABLE = error(503, "UNAVAILABLE", "UNAVAILABLE")
-RECOVERS = {
-    "unavailable": UNAVAILABLE,
-    "internal": error(500, "INTERNAL", "INTERNAL"),
-    "html": (502, {"Content-Type": "text/html"}, b"<html>Bad gateway</html>"),
-    "quota": error(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", retry_after="1"),
-    "unauthenticated": error(401, "UNAUTHENTICATED"),
-}
-
-
-@pytest.mark.parametrize("trouble", RECOVERS)
-async def test_a_passing_trouble_of_fcm_is_waited_out(phone: tuple[RunningHub, FcmStandin], trouble: str) -> None:
-    hub, fcm = phone
-    await hub.enrol(fcm_token="token-1")
-    fcm.answers.append(RECOVERS[trouble])
-    began = time.monotonic()
-    assert (await command(hub)).json()["status"] == "sent"
-    assert len(fcm.sent) == 1
-    assert time.monotonic() - began >= 1 or trouble != "quota"
-
-
-FATAL = {
-    "unregistered": (error(404, "NOT_FOUND", "UNREGISTERED"), None),
-    "bad token": (error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.token"), None),
-    "bad data": (error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"), "token-1"),
-    "bare 404": ((404, {}, b"not here"), "token-1"),
-    "sender": (error(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH"), "token-1"),
-    "third party": (error(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"), "token-1"),
-}
-
-
-@pytest.mark.parametrize("trouble", FATAL)
-async def test_a_lasting_trouble_ends_the_run_and_only_a_dead_token_is_forgotten(
-    phone: tuple[RunningHub, FcmStandin], trouble: str
-) -> None:
-    hub, fcm = phone
-    await hub.enrol(fcm_token="token-1")
-    answer, token_after = FATAL[trouble]
-    fcm.answers.extend([answer, answer])
-    taken = (await command(hub)).json()
-    assert taken["status"] == "error"
-    (stored,) = await hub.rows(select(devices))
-    assert stored["fcm_token"] == token_after
-    line = hub.lines("dispatch.fail")[-1]
-    assert (line["fcm_http_code"], line["request_id"]) == (answer[0], taken["request_id"])
-    assert (line["level"] == "error") == (trouble in {"sender", "third party"})
-    assert fcm.sent == []
-
-
-async def test_a_send_that_timed_out_is_sent_again_with_the_same_id(phone: tuple[RunningHub, FcmStandin]) -> None:
-    hub, fcm = phone
-    await hub.enrol(fcm_token="token-1")
-    fcm.delay = 1.3
-    task = asyncio.create_task(command(hub))
-    await hub.until(lambda: len(fcm.sent) == 1)
-    fcm.delay = 0
-    assert (await task).json()["status"] == "sent"
-    assert len({message["data"]["request_id"] for message in fcm.sent}) == 1
-
-
-async def test_an_expired_access_token_is_fetched_once_for_two_hundred_sends(tmp_path: Path, fcm: FcmStandin) -> None:
-    async with with_fcm(tmp_path, f"sqlite:///{tmp_path}/hub.db", fcm, dispatch_wait=30) as hub:
-        await hub.enrol(fcm_token="token-1")
-        answers = await asyncio.gather(*(command(hub, request_id=f"r{n}") for n in range(200)))
-        assert {a.json()["status"] for a in answers} == {"sent"}
-        assert (len(fcm.sent), fcm.tokens) == (200, 1)
-
-
-async def test_a_token_that_expires_under_two_hundred_sends_is_fetched_anew_once(
-    tmp_path: Path, fcm: FcmStandin
-) -> None:
-    fcm.expire_after, fcm.delay = 100, 0.02
-    async with with_fcm(tmp_path, f"sqlite:///{tmp_path}/hub.db", fcm, dispatch_wait=30, fcm_timeout=20) as hub:
-        await hub.enrol(fcm_token="token-1")
-        answers = await asyncio.gather(*(command(hub, request_id=f"r{n}") for n in range(200)))
-        assert {a.json()["status"] for a in answers} == {"sent"}
-        assert sorted(m["data"]["request_id"] for m in fcm.sent) == sorted(f"r{n}" for n in range(200))
-        assert fcm.tokens == 2
-        assert hub.lines("dispatch.fail") == []
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [(None, 60), ("5", 5), ("-3", 60), ("soon", 60), ("9" * 40, 600), ("", 60), ("Wed, 21 Oct 2015 07:28:00 GMT", 1)],
-)
-def test_retry_after_makes_sense_of_anything(value: str | None, seconds: float) -> None:
-    assert retry_after(value) == seconds
-
-
-async def test_fcm_that_is_not_set_up_is_said_at_once(lite: RunningHub) -> None:
-    await lite.enrol(fcm_token="token-1")
-    answer = await command(lite, protocol="fcm")
-    assert (answer.status_code, answer.json()["code"]) == (409, "no_fcm")
-    assert (await command(lite, device_id="nobody")).status_code == 404
-
-
 async def test_a_plant_gets_its_command_by_mqtt_and_answers_by_mqtt(tmp_path: Path, database_url: str) -> None:
     broker = Mosquitto(tmp_path)
     async with running(tmp_path, database_url, mqtt_url=broker.url, dispatch_wait=0) as hub:
@@ -315,3 +187,12 @@ async def test_a_plant_gets_its_command_by_mqtt_and_answers_by_mqtt(tmp_path: Pa
         assert (run["chunks"], run["bytes"]) == (2, 10)
         assert hub.metric("hub_mqtt_refused_total", reason="not_found") == 1
         assert hub.metric("hub_mqtt_refused_total", reason="not a chunk or result") == 1
+
+
+async def test_a_command_that_is_refused_is_logged_with_what_is_known_of_the_device(lite: RunningHub) -> None:
+    await lite.enrol(alias="Anna")
+    await lite.client.delete("/admin/devices/tablet-1", headers=ADMIN)
+    assert (await command(lite)).status_code == 409
+    assert (await command(lite, device_id="nobody")).status_code == 404
+    aliases = [line["alias"] for line in lite.lines("dispatch.request")]
+    assert aliases == ["Anna", None]

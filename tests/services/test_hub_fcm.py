@@ -1,0 +1,113 @@
+"""FCM in trouble: what passes is waited out, what lasts ends the run."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+from hub_fcm_standin import FcmStandin, error
+from hub_phone import command, with_fcm
+from hub_support import RunningHub
+from sqlalchemy import select
+
+from hub.runs.fcm import retry_after
+from hub.store.tables import devices
+
+pytest_plugins = ["hub_fixtures"]
+pytestmark = [pytest.mark.anyio, pytest.mark.services]
+
+
+UNAVAILABLE = error(503, "UNAVAILABLE", "UNAVAILABLE")
+RECOVERS = {
+    "unavailable": UNAVAILABLE,
+    "internal": error(500, "INTERNAL", "INTERNAL"),
+    "html": (502, {"Content-Type": "text/html"}, b"<html>Bad gateway</html>"),
+    "quota": error(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", retry_after="1"),
+    "unauthenticated": error(401, "UNAUTHENTICATED"),
+}
+
+
+@pytest.mark.parametrize("trouble", RECOVERS)
+async def test_a_passing_trouble_of_fcm_is_waited_out(phone: tuple[RunningHub, FcmStandin], trouble: str) -> None:
+    hub, fcm = phone
+    await hub.enrol(fcm_token="token-1")
+    fcm.answers.append(RECOVERS[trouble])
+    began = time.monotonic()
+    assert (await command(hub)).json()["status"] == "sent"
+    assert len(fcm.sent) == 1
+    assert time.monotonic() - began >= 1 or trouble != "quota"
+
+
+FATAL = {
+    "unregistered": (error(404, "NOT_FOUND", "UNREGISTERED"), None),
+    "bad token": (error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.token"), None),
+    "bad data": (error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.data"), "token-1"),
+    "bare 404": ((404, {}, b"not here"), "token-1"),
+    "sender": (error(403, "PERMISSION_DENIED", "SENDER_ID_MISMATCH"), "token-1"),
+    "third party": (error(401, "UNAUTHENTICATED", "THIRD_PARTY_AUTH_ERROR"), "token-1"),
+}
+
+
+@pytest.mark.parametrize("trouble", FATAL)
+async def test_a_lasting_trouble_ends_the_run_and_only_a_dead_token_is_forgotten(
+    phone: tuple[RunningHub, FcmStandin], trouble: str
+) -> None:
+    hub, fcm = phone
+    await hub.enrol(fcm_token="token-1")
+    answer, token_after = FATAL[trouble]
+    fcm.answers.extend([answer, answer])
+    taken = (await command(hub)).json()
+    assert taken["status"] == "error"
+    (stored,) = await hub.rows(select(devices))
+    assert stored["fcm_token"] == token_after
+    line = hub.lines("dispatch.fail")[-1]
+    assert (line["fcm_http_code"], line["request_id"]) == (answer[0], taken["request_id"])
+    assert (line["level"] == "error") == (trouble in {"sender", "third party"})
+    assert fcm.sent == []
+
+
+async def test_a_send_that_timed_out_is_sent_again_with_the_same_id(phone: tuple[RunningHub, FcmStandin]) -> None:
+    hub, fcm = phone
+    await hub.enrol(fcm_token="token-1")
+    fcm.delay = 1.3
+    task = asyncio.create_task(command(hub))
+    await hub.until(lambda: len(fcm.sent) == 1)
+    fcm.delay = 0
+    assert (await task).json()["status"] == "sent"
+    assert len({message["data"]["request_id"] for message in fcm.sent}) == 1
+
+
+async def test_an_expired_access_token_is_fetched_once_for_two_hundred_sends(tmp_path: Path, fcm: FcmStandin) -> None:
+    async with with_fcm(tmp_path, f"sqlite:///{tmp_path}/hub.db", fcm, dispatch_wait=30) as hub:
+        await hub.enrol(fcm_token="token-1")
+        answers = await asyncio.gather(*(command(hub, request_id=f"r{n}") for n in range(200)))
+        assert {a.json()["status"] for a in answers} == {"sent"}
+        assert (len(fcm.sent), fcm.tokens) == (200, 1)
+
+
+async def test_a_token_that_expires_under_two_hundred_sends_is_fetched_anew_once(
+    tmp_path: Path, fcm: FcmStandin
+) -> None:
+    fcm.expire_after, fcm.delay = 100, 0.02
+    async with with_fcm(tmp_path, f"sqlite:///{tmp_path}/hub.db", fcm, dispatch_wait=30, fcm_timeout=20) as hub:
+        await hub.enrol(fcm_token="token-1")
+        answers = await asyncio.gather(*(command(hub, request_id=f"r{n}") for n in range(200)))
+        assert {a.json()["status"] for a in answers} == {"sent"}
+        assert sorted(m["data"]["request_id"] for m in fcm.sent) == sorted(f"r{n}" for n in range(200))
+        assert fcm.tokens == 2
+        assert hub.lines("dispatch.fail") == []
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [(None, 60), ("5", 5), ("-3", 60), ("soon", 60), ("9" * 40, 600), ("", 60), ("Wed, 21 Oct 2015 07:28:00 GMT", 1)],
+)
+def test_retry_after_makes_sense_of_anything(value: str | None, seconds: float) -> None:
+    assert retry_after(value) == seconds
+
+
+async def test_fcm_that_is_not_set_up_is_said_at_once(lite: RunningHub) -> None:
+    await lite.enrol(fcm_token="token-1")
+    answer = await command(lite, protocol="fcm")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_fcm")
+    assert (await command(lite, device_id="nobody")).status_code == 404
