@@ -18,6 +18,7 @@ REPOSITORY: Final = PurePosixPath("/opt/sensor-pipeline")
 PYTHON: Final = "/opt/venv/bin/python"
 FOLDER: Final = PurePosixPath("/var/lib/lab")
 MOODS: Final = FOLDER / "moods.json"
+TABLET: Final = FOLDER / "tablet-1.token"
 WEBHOOK: Final = f"http://127.0.0.1:{RECORDER}/oncall/integrations/v1/alertmanager"
 USER_SECRETS: Final = {
     "STUDIO_SECRET_IRM_SHOP_URL": f"{WEBHOOK}/shop-of-the-lab/",
@@ -88,7 +89,9 @@ def start_feed(host: LabHost, studio: Studio, *, speed: float = 1.0, tablet: str
         "passwords": {device.id: secret(host, f"device-{device.id}") for _, device in studio.devices},
         "moods": str(MOODS),
         "speed": speed,
-        "hub": {"url": f"http://127.0.0.1:{studio.ports.hub}", "token": tablet} if tablet else None,
+        "hub": {"url": f"http://127.0.0.1:{studio.ports.hub}", "token": tablet, "kept": str(TABLET)}
+        if tablet
+        else None,
     }
     host.write(str(FOLDER / "simulator.json"), json.dumps(settings), mode="0600")
     install_unit(host, "lab-simulator", "Simulated studio", f"{PYTHON} -m lab.simulator.feed {FOLDER}/simulator.json")

@@ -4,7 +4,7 @@
 
 SETTINGS.json (mode 0600, it holds passwords): {"inventory": path, "host": name or address, "port": 8883, "ca": path,
 "passwords": {device: password}, "moods": path of a JSON file {furnace: mood} that is read again when it changes,
-"speed": 1, "hub": {"url", "token" (a tablet's enrolment)} or nothing}.
+"speed": 1, "hub": {"url", "token" (a tablet's enrolment), "kept" (the file of the tablet's own token)} or nothing}.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Any, Final
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion
 
-from lab.simulator import commands
+from lab.simulator import commands, tablet
 from lab.simulator.messages import StudioSimulation
 from lab.simulator.physics import Mood
 from studio.model import Studio
@@ -81,7 +81,7 @@ def play(studio: Studio, settings: dict[str, Any]) -> None:
     moods = Moods(Path(settings["moods"]) if settings.get("moods") else None)
     clients = {device.id: connect(settings, kind, device.id) for kind, device in studio.devices}
     if hub := settings.get("hub"):
-        threading.Thread(target=commands.beat, args=(hub["url"], hub["token"]), daemon=True).start()
+        threading.Thread(target=tablet.live, args=(hub["url"], hub["token"], Path(hub["kept"])), daemon=True).start()
     wait_until_connected(clients.values())
     begun = time.monotonic()
     for message in simulation.messages():
