@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
-from starlette.requests import Request
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.context import current
@@ -18,6 +19,42 @@ from hub.service import Hub
 
 Model = TypeVar("Model", bound=BaseModel)
 Endpoint = Callable[[Hub, Device, Any], Awaitable[BaseModel]]
+
+
+class _Headers(Headers):
+    """Decoded once; of several with a name the first counts, as with Starlette."""
+
+    def __init__(self, raw: list[tuple[bytes, bytes]]) -> None:
+        super().__init__(raw=raw)
+        self._first = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(raw)}
+
+    def get(self, key: str, default: Any = None) -> Any:
+        return self._first.get(key.lower(), default)
+
+
+class _Request(Request):
+    """Starlette's, whose headers and body cost less."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(scope, receive)
+        self._own_headers = _Headers(scope["headers"])
+        self._content: bytes | None = None
+
+    @property
+    def headers(self) -> Headers:
+        return self._own_headers
+
+    async def body(self) -> bytes:
+        if self._content is None:
+            parts, more = [], True
+            while more:
+                message = await self.receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnect
+                parts.append(message.get("body", b""))
+                more = message.get("more_body", False)
+            self._content = b"".join(parts)
+        return self._content
 
 
 class HotRoutes:
@@ -35,7 +72,7 @@ class HotRoutes:
         context = current.get()
         if context is not None:
             context.route = scope["path"]
-        request = Request(scope, receive)
+        request = _Request(scope, receive)
         try:
             content = await _content(request, *found)
         except Exception as error:

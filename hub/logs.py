@@ -33,7 +33,7 @@ class LogWriter:
         self.dropped = 0
         self._fd = fd
         self._size = size
-        self._queue: queue.SimpleQueue[Mapping[str, Any] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
@@ -47,8 +47,8 @@ class LogWriter:
         if number >= self.level:
             self.put(number, {"ts": now_ms(), "level": NAMES[number], "event": event, **common, **fields})
 
-    def put(self, number: int, line: Mapping[str, Any]) -> None:
-        """Take a line; never blocks and never fails."""
+    def put(self, number: int, line: dict[str, Any]) -> None:
+        """Take a line, which is the writer's from then on; never blocks and never fails."""
         room = self._size if number < LEVELS["ERROR"] else 2 * self._size
         if self._queue.qsize() >= room:
             self.dropped += 1
@@ -76,10 +76,10 @@ class LogWriter:
             time.sleep(_TOGETHER_SECONDS)
 
 
-def render(line: Mapping[str, Any]) -> bytes:
-    """One line of JSON, whatever is in it; `ts` may be milliseconds since the epoch."""
+def render(line: dict[str, Any]) -> bytes:
+    """One line of JSON, whatever is in it; `ts` may be milliseconds since the epoch, and becomes text."""
     if isinstance(line.get("ts"), int):
-        line = {**line, "ts": iso(line["ts"])}
+        line["ts"] = iso(line["ts"])
     try:
         return orjson.dumps(line, default=str, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
     except (TypeError, ValueError):

@@ -30,17 +30,19 @@ def _clean(text: bytes) -> str | None:
     return shown or None
 
 
-def _read(headers: Iterable[tuple[bytes, bytes]]) -> tuple[list[bytes], bytes, bytes]:
-    """The request ids, the user agent and the content length."""
-    ids, user_agent, length = [], b"", b"0"
+def _read(headers: Iterable[tuple[bytes, bytes]]) -> tuple[list[bytes], bytes, bytes, bool]:
+    """The request ids, the user agent, the content length, and whether the server sees to it that it holds."""
+    ids, user_agent, length, sure, chunked = [], b"", b"0", False, False
     for name, value in headers:
         if name == b"x-request-id":
             ids.append(value)
         elif name == b"user-agent":
             user_agent = value
         elif name == b"content-length":
-            length = value
-    return ids, user_agent, length
+            length, sure = value, True
+        elif name == b"transfer-encoding":
+            chunked = True
+    return ids, user_agent, length, sure and not chunked
 
 
 class Ingress:
@@ -64,7 +66,7 @@ class Ingress:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        given, user_agent, length = _read(scope["headers"])
+        given, user_agent, length, sure = _read(scope["headers"])
         context = RequestContext(
             request_id=accepted_request_id(given) or new_request_id(),
             ip=scope["client"][0] if scope.get("client") else None,
@@ -86,7 +88,7 @@ class Ingress:
             if refusal is not None:
                 await refusal(scope, receive, answer)
             else:
-                await self._app(scope, self._bounded(scope, receive), answer)
+                await self._app(scope, receive if sure else self._bounded(scope, receive), answer)
         except TooBig:
             if not begun:
                 await _too_big()(scope, receive, answer)
