@@ -2,10 +2,11 @@
 
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 import requests
 from deploy_support import StudioHost
 
@@ -90,3 +91,18 @@ def welcome(answer: str) -> bool:
 
 def refused(answer: str) -> bool:
     return "authorized" in answer or "Bad user name" in answer
+
+
+@pytest.fixture
+def hub(studio: StudioHost) -> HubHost:
+    """The hub of the studio, which stays as its inventory says."""
+    return HubHost(studio)
+
+
+@pytest.fixture
+def changing(hub: HubHost) -> Iterator[HubHost]:
+    """The same for a test that changes the repository: what it says is deployed again when the test is done."""
+    yield hub
+    hub.studio.restore()
+    hub.studio.must_deploy()
+    hub.studio.settled(60)

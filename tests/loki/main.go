@@ -3,6 +3,7 @@
 //
 //	lokicheck syntax FILE...     reads .alloy files and Loki rule files; says every error
 //	lokicheck play < PLAY.json   sends log lines through a pipeline into the rules, one evaluation a minute
+//	lokicheck follow FILE COUNT  prints the first COUNT lines of a file that is written and rotated meanwhile
 package main
 
 import (
@@ -10,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 )
 
@@ -24,6 +26,12 @@ func run(arguments []string) error {
 	switch {
 	case len(arguments) > 1 && arguments[0] == "syntax":
 		return check(arguments[1:])
+	case len(arguments) == 3 && arguments[0] == "follow":
+		count, err := strconv.Atoi(arguments[2])
+		if err != nil {
+			return fmt.Errorf("COUNT: %w", err)
+		}
+		return follow(arguments[1], count)
 	case len(arguments) == 1 && arguments[0] == "play":
 		var wanted Play
 		decoder := json.NewDecoder(os.Stdin)
@@ -37,7 +45,7 @@ func run(arguments []string) error {
 		}
 		return json.NewEncoder(os.Stdout).Encode(told)
 	}
-	return errors.New("usage: lokicheck syntax FILE... | lokicheck play < PLAY.json")
+	return errors.New("usage: lokicheck syntax FILE... | lokicheck play < PLAY.json | lokicheck follow FILE COUNT")
 }
 
 func check(paths []string) error {

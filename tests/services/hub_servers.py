@@ -1,8 +1,7 @@
-"""Real servers on loopback: VictoriaMetrics and Alertmanager from Debian's packages, only unpacked, and a real hub."""
+"""Real servers on loopback: a hub as a process of its own, and programs of Debian's packages, only unpacked."""
 
 import asyncio
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -71,26 +70,6 @@ def program(url: str, path: str, *args: str | Path, **env: str) -> Iterator[str]
             process.wait()
 
 
-@contextlib.contextmanager
-def victoriametrics(folder: Path) -> Iterator[str]:
-    port = free_port()
-    args = [f"-storageDataPath={folder}/vm", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=1"]
-    with program(f"http://127.0.0.1:{port}", "/health", _unpacked("victoria-metrics"), *args) as url:
-        yield url
-
-
-@contextlib.contextmanager
-def alertmanager(folder: Path) -> Iterator[str]:
-    port, config = free_port(), folder / "alertmanager.yml"
-    config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
-    args = [f"--config.file={config}", f"--storage.path={folder}/am", f"--web.listen-address=127.0.0.1:{port}"]
-    binary = _unpacked("prometheus-alertmanager")
-    # Debian's build reads its templates from /usr/share only: it gets the package's, in a mount namespace of its own.
-    share = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /usr/share && exec "$@"', binary.parents[1] / "share"]
-    with program(f"http://127.0.0.1:{port}", "/-/healthy", *share, binary, *args, "--cluster.listen-address=") as url:
-        yield url
-
-
 def hub_env(folder: Path, database_url: str, **given: str) -> dict[str, str]:
     env = {
         "HUB_ADMIN_TOKEN": ADMIN_TOKEN,
@@ -155,6 +134,19 @@ class HubProcess:
         self.kill()
 
 
+@contextlib.contextmanager
+def admin_of(hub: HubProcess) -> Iterator[httpx.Client]:
+    """A client that is the hub's admin."""
+    with httpx.Client(base_url=hub.url, headers=ADMIN, timeout=60, trust_env=False) as client:
+        yield client
+
+
+def metric(client: httpx.Client, name: str) -> float:
+    """The sum of all series of a metric."""
+    lines = client.get("/metrics").text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
+
+
 def stored(database_url: str, statement: Select[Any]) -> list[tuple[Any, ...]]:
     """What the database has, opened anew."""
 
@@ -173,29 +165,3 @@ def enrol(client: httpx.Client, device_id: str, **body: Any) -> dict[str, str]:
     answer = client.post("/v1/register", json={"device_id": device_id, "token": token, **body})
     assert answer.status_code == 200, answer.text
     return {"Authorization": f"Bearer {answer.json()['device_token']}"}
-
-
-def furnace_day(url: str, furnace: str, low: float, silent: int = 0) -> None:
-    """A day of temperatures, one each 5 minutes, up to so many seconds ago."""
-    now = int(time.time()) - silent
-    lines = [
-        f'furnace_furnace_temp{{studio="rosewood",furnace="{furnace}"}} {low + (n % 40)} {(now - n * 300) * 1000}'
-        for n in range(288)
-    ]
-    httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(lines)).raise_for_status()
-
-
-def fire_alert(url: str, name: str, summary: str, **labels: str) -> None:
-    about = {"alertname": name, "severity": "critical", "type": "shop", "studio": "rosewood", **labels}
-    alert = {"labels": about, "annotations": {"summary": summary}}
-    httpx.post(f"{url}/api/v2/alerts", json=[alert]).raise_for_status()
-
-
-def write_page_config(folder: Path) -> Path:
-    file = folder / "page.json"
-    furnaces = [
-        {"id": "main", "label": "Main furnace", "low": 1050, "high": 1180},
-        {"id": "hole", "label": "Glory hole"},
-    ]
-    file.write_text(json.dumps({"title": "Rosewood Glass", "studio": "rosewood", "furnaces": furnaces}))
-    return file

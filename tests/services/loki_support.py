@@ -9,6 +9,8 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,16 @@ def play(pipelines: list[Path], rules: list[Path], cases: list[dict[str, Any]]) 
     assert done.returncode == 0, done.stderr
     told: list[dict[str, Any]] = json.loads(done.stdout)
     return told
+
+
+@contextmanager
+def following(path: Path, count: int) -> Iterator["subprocess.Popen[str]"]:
+    """A collector that prints the first `count` lines of a file, and ends."""
+    with subprocess.Popen([tool(), "follow", str(path), str(count)], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""The live page without a browser: its session, its files, its memory of events, a stack that is away."""
+"""The live page without a browser: its session, its files, its streams and their memory, a stack that is away."""
 
 import time
 from pathlib import Path
 
+import httpx
 import pytest
+from hub_servers import enrol, real_hub, wait_until
 from hub_support import ADMIN, ADMIN_TOKEN, RunningHub, free_port, running
 
 from hub.live.broadcast import QUEUED, REMEMBERED, Broadcast
@@ -71,3 +73,37 @@ async def test_a_stack_that_is_away_is_said_and_the_page_goes_on(tmp_path: Path)
         furnaces = (await hub.client.get("/live/furnaces", headers=ADMIN)).json()
         assert furnaces["problem"].startswith("VictoriaMetrics is away")
         assert (await hub.client.get("/readyz")).status_code == 200
+
+
+def test_streams_resume_after_the_last_event_and_metrics_move(tmp_path: Path) -> None:
+    with real_hub(tmp_path) as client:
+        device = enrol(client, "tablet-1")
+        last = client.get("/live/view").json()["last_id"]
+        body = {"device_id": "tablet-1", "action": "x", "protocol": "mqtt", "request_id": "run-1"}
+        client.post("/admin/command", json=body).raise_for_status()
+        for seq in range(3):
+            client.post("/v1/runs/run-1/chunks", json={"seq": seq, "data": str(seq)}, headers=device).raise_for_status()
+        first = _events(client, 3, **{"Last-Event-ID": str(last)})
+        assert [kind for _, kind in first] == ["run", "chunk", "run"]
+        rest = _events(client, 2, **{"Last-Event-ID": str(first[-1][0])})
+        assert [number for number, _ in rest] == [first[-1][0] + 1, first[-1][0] + 2]
+        assert _events(client, 1, **{"Last-Event-ID": "1"})[0][1] == "reset"
+        text = client.get("/metrics").text
+        assert "live_connect_duration_seconds_count 3.0" in text
+        assert 'live_streaming_errors_total{reason="reset"} 1.0' in text
+        wait_until("pages are forgotten", lambda: "live_sessions 0.0" in client.get("/metrics").text)
+
+
+def _events(client: httpx.Client, count: int, **headers: str) -> list[tuple[int, str]]:
+    """The first events of a stream, as (id, kind)."""
+    found: list[tuple[int, str]] = []
+    number = 0
+    with client.stream("GET", "/live/events", headers=headers, timeout=10) as stream:
+        for line in stream.iter_lines():
+            if line.startswith("id: "):
+                number = int(line.removeprefix("id: "))
+            if line.startswith("event: "):
+                found.append((number, line.removeprefix("event: ")))
+            if len(found) == count:
+                break
+    return found

@@ -1,0 +1,57 @@
+"""The stack around a hub, for real: VictoriaMetrics with a day of temperatures, Alertmanager with alerts."""
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+from hub_servers import _unpacked, program
+from hub_support import free_port
+
+
+@contextlib.contextmanager
+def victoriametrics(folder: Path) -> Iterator[str]:
+    port = free_port()
+    args = [f"-storageDataPath={folder}/vm", f"-httpListenAddr=127.0.0.1:{port}", "-retentionPeriod=1"]
+    with program(f"http://127.0.0.1:{port}", "/health", _unpacked("victoria-metrics"), *args) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def alertmanager(folder: Path) -> Iterator[str]:
+    port, config = free_port(), folder / "alertmanager.yml"
+    config.write_text("route: {receiver: none}\nreceivers: [{name: none}]\n")
+    args = [f"--config.file={config}", f"--storage.path={folder}/am", f"--web.listen-address=127.0.0.1:{port}"]
+    binary = _unpacked("prometheus-alertmanager")
+    # Debian's build reads its templates from /usr/share only: it gets the package's, in a mount namespace of its own.
+    share = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /usr/share && exec "$@"', binary.parents[1] / "share"]
+    with program(f"http://127.0.0.1:{port}", "/-/healthy", *share, binary, *args, "--cluster.listen-address=") as url:
+        yield url
+
+
+def furnace_day(url: str, furnace: str, low: float, silent: int = 0) -> None:
+    """A day of temperatures, one each 5 minutes, up to so many seconds ago."""
+    now = int(time.time()) - silent
+    lines = [
+        f'furnace_furnace_temp{{studio="rosewood",furnace="{furnace}"}} {low + (n % 40)} {(now - n * 300) * 1000}'
+        for n in range(288)
+    ]
+    httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(lines)).raise_for_status()
+
+
+def fire_alert(url: str, name: str, summary: str, **labels: str) -> None:
+    about = {"alertname": name, "severity": "critical", "type": "shop", "studio": "rosewood", **labels}
+    alert = {"labels": about, "annotations": {"summary": summary}}
+    httpx.post(f"{url}/api/v2/alerts", json=[alert]).raise_for_status()
+
+
+def write_page_config(folder: Path) -> Path:
+    file = folder / "page.json"
+    furnaces = [
+        {"id": "main", "label": "Main furnace", "low": 1050, "high": 1180},
+        {"id": "hole", "label": "Glory hole"},
+    ]
+    file.write_text(json.dumps({"title": "Rosewood Glass", "studio": "rosewood", "furnaces": furnaces}))
+    return file
