@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "services"))
 
 from hub_broker import Mosquitto  # noqa: E402
-from hub_servers import HubProcess, enrol, healthy, wait_until  # noqa: E402
+from hub_servers import HubProcess, admin_of, enrol, healthy, metric, wait_until  # noqa: E402
 from hub_support import ADMIN, free_port  # noqa: E402
 
 __all__ = ["ADMIN", "HubProcess", "admin_of", "broker", "enrolled", "hub", "metric", "peer", "stopped", "wait_until"]
@@ -66,21 +66,9 @@ def broker(folder: Path) -> Iterator[Mosquitto]:
         started.stop()
 
 
-@contextlib.contextmanager
-def admin_of(process: HubProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=process.url, headers=ADMIN, timeout=60, trust_env=False) as client:
-        yield client
-
-
 def enrolled(client: httpx.Client, count: int) -> list[dict[str, str]]:
     """The headers of so many devices."""
     return [enrol(client, f"d{n}") for n in range(count)]
-
-
-def metric(client: httpx.Client, name: str) -> float:
-    """The sum of a metric's series."""
-    lines = client.get("/metrics").text.splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ from hub.retention import retention
 from hub.runs.part import runs
 from hub.service import Hub, Limits
 from hub.settings import Settings
+from hub.stopping import in_time, stops_in_time
 from hub.store import open_database
 from hub.thingsboard.part import thingsboard
 
@@ -41,7 +42,7 @@ async def running_parts(hub: Hub, parts: Sequence[Callable[[Hub], Any]]) -> Asyn
     """Every part is an async context manager of the hub."""
     async with contextlib.AsyncExitStack() as stack:
         for part in parts:
-            await stack.enter_async_context(part(hub))
+            await stack.enter_async_context(stops_in_time(part.__name__, part(hub)))
         yield
 
 
@@ -71,7 +72,7 @@ def make_app(settings: Settings, logs: LogWriter, metrics: Metrics | None = None
                 yield
         finally:
             lag.cancel()
-            await db.close()
+            await in_time("database", db.close())
             log.info("hub.stopped")
 
     app = FastAPI(

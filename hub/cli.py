@@ -14,6 +14,7 @@ from hub import VERSION, logs
 from hub.cli_keys import keys
 from hub.cli_support import BAD_SETTINGS, UNAVAILABLE, database, fail, load
 from hub.server import Server
+from hub.stopping import REQUEST_SECONDS, Deadline
 from hub.store import open_database
 from hub.store.sqlite import path_of
 
@@ -60,9 +61,9 @@ def serve() -> None:
         server_header=False,
         proxy_headers=True,
         forwarded_allow_ips="127.0.0.1",
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=REQUEST_SECONDS,
     )
-    server = Server(config, chosen)
+    server = Server(config, chosen, Deadline(writer))
     # uvicorn sends itself the signal again when it is done; the log must be written out after that.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -5,7 +5,7 @@ import hmac
 import re
 import time
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, NamedTuple
 
 from fastapi import Depends, Request
 from sqlalchemy import Connection, select
@@ -17,7 +17,7 @@ from hub.ids import digest, last4, now_ms, parse_token, same
 from hub.service import HubDep
 from hub.store import Database
 from hub.store.database import Work
-from hub.store.statements import insert_new, one
+from hub.store.statements import insert_new
 from hub.store.tables import devices, nonces
 
 SKEW_SECONDS: Final = 300
@@ -55,12 +55,21 @@ def signature(token_hash: str, request_line: str, stamp: str, body: bytes) -> st
     return hmac.new(token_hash.encode(), text.encode(), "sha256").hexdigest()
 
 
-def _device_row(token_id: str) -> Any:
-    columns = (devices.c.device_id, devices.c.alias, devices.c.kind, devices.c.site, devices.c.token_hash)
-    statement = select(*columns, devices.c.revoked_at).where(devices.c.token_id == token_id)
+class _Known(NamedTuple):
+    """What the database says of a token id."""
 
-    def work(conn: Connection) -> dict[str, Any] | None:
-        return one(conn, statement)
+    device: Device
+    token_hash: str
+    revoked_at: int | None
+
+
+def _lookup(token_id: str) -> Work[_Known | None]:
+    columns = (devices.c.device_id, devices.c.alias, devices.c.kind, devices.c.site)
+    statement = select(*columns, devices.c.token_hash, devices.c.revoked_at).where(devices.c.token_id == token_id)
+
+    def work(conn: Connection) -> _Known | None:
+        row = conn.execute(statement).first()
+        return _Known(Device(*row[:4], token_id), row[4], row[5]) if row is not None else None
 
     return work
 
@@ -72,24 +81,25 @@ class DeviceMemory:
     """
 
     def __init__(self) -> None:
-        self._rows: dict[str, tuple[float, dict[str, Any]]] = {}
+        self._rows: dict[str, tuple[float, _Known]] = {}
         self._changes = 0
 
     def forget(self) -> None:
         self._changes += 1
         self._rows.clear()
 
-    async def find(self, db: Database, token_id: str) -> dict[str, Any] | None:
-        kept = self._rows.get(token_id)
-        if kept is not None and kept[0] > time.monotonic():
-            return kept[1]
+    def kept(self, token_id: str) -> _Known | None:
+        until, known = self._rows.get(token_id, (0.0, None))
+        return known if until > time.monotonic() else None
+
+    async def find(self, db: Database, token_id: str) -> _Known | None:
         before = self._changes
-        row: dict[str, Any] | None = await db.read(_device_row(token_id))
-        if row is not None and self._changes == before:
+        known: _Known | None = await db.read(_lookup(token_id))
+        if known is not None and self._changes == before:
             if len(self._rows) >= REMEMBERED:
                 self._rows.clear()
-            self._rows[token_id] = (time.monotonic() + MEMORY_SECONDS, row)
-        return row
+            self._rows[token_id] = (time.monotonic() + MEMORY_SECONDS, known)
+        return known
 
 
 def _denied(reason: str, token_id: str | None, event: str = "sec.device.denied") -> Refused:
@@ -114,19 +124,19 @@ async def find_device(hub: HubDep, request: Request) -> Device:
     token_id = signed[1] if signed else token.id if token else ""
     hub.limit("device", token_id)
     memory: DeviceMemory = request.app.state.device_memory
-    row = await memory.find(hub.db, token_id)
-    expected = row["token_hash"] if row else digest("")
+    known = memory.kept(token_id) or await memory.find(hub.db, token_id)
+    expected = known.token_hash if known else digest("")
     if signed:
         await _check_signature(hub, request, signed, expected)
     good = signed is not None or (token is not None and same(token.hash, expected))
-    if row is None or not good:
+    if known is None or not good:
         raise _denied("unknown token", token_id, "sec.hmac.invalid" if signed else "sec.device.denied")
-    if row["revoked_at"] is not None:
+    if known.revoked_at is not None:
         raise _denied("device revoked", token_id)
     context = current.get()
     if context is not None:
-        context.device_id, context.alias = row["device_id"], row["alias"]
-    return Device(row["device_id"], row["alias"], row["kind"], row["site"], token_id)
+        context.device_id, context.alias = known.device.device_id, known.device.alias
+    return known.device
 
 
 async def _check_signature(hub: HubDep, request: Request, signed: re.Match[str], key: str) -> None:

@@ -1,21 +1,42 @@
 """uvicorn as the hub runs it."""
 
 import asyncio
+import logging
 import socket
 import ssl
+from types import FrameType
 from typing import Any
 
 import uvicorn
 
 from hub.settings import Settings
+from hub.stopping import Deadline
+
+
+def _unless_expected(record: logging.LogRecord) -> bool:
+    """Requests and streams that are cut off because the hub stops are no errors; how many they are is told."""
+    if record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError):
+        return False
+    if str(record.msg).startswith("Cancel %s running"):
+        record.levelno = logging.WARNING
+    return not str(record.msg).startswith("ASGI callable returned without completing")
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with HTTPS on a port of its own besides; a signal that comes while it starts stops what has started."""
+    """uvicorn, with HTTPS on a port of its own besides; a signal that comes while it starts stops what has started.
 
-    def __init__(self, config: uvicorn.Config, chosen: Settings) -> None:
+    From the signal on the time runs in which the process ends.
+    """
+
+    def __init__(self, config: uvicorn.Config, chosen: Settings, deadline: Deadline) -> None:
         super().__init__(config)
         self._chosen = chosen
+        self._deadline = deadline
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._deadline.begin()
+        logging.getLogger("uvicorn.error").addFilter(_unless_expected)
+        super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -165,6 +165,11 @@ class Postgres:
     def stop(self) -> None:
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "immediate", "stop")
 
+    def pids(self) -> list[int]:
+        """Its processes."""
+        first = int((self._folder / "data" / "postmaster.pid").read_text().splitlines()[0])
+        return [first, *map(int, Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+
     def new_database(self) -> str:
         name = f"hub_{secrets.token_hex(6)}"
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "hub", name)

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hub_servers import HubProcess, enrol, stored, wait_until
+from hub_servers import HubProcess, admin_of, enrol, metric, stored, wait_until
 from hub_support import ADMIN
 from sqlalchemy import select
 
@@ -28,18 +28,6 @@ LINES = 500
 PAGES = 500
 APK = b"PK\x03\x04" + os.urandom(40 * 2**20)
 LATEST = "/v1/apk/download-latest"
-
-
-@contextlib.contextmanager
-def admin_of(hub: HubProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=hub.url, headers=ADMIN, timeout=60, trust_env=False) as client:
-        yield client
-
-
-def metric(client: httpx.Client, name: str) -> float:
-    """The sum of all series of a metric."""
-    lines = client.get("/metrics").text.splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
 
 class Reader(threading.Thread):
