@@ -1,12 +1,13 @@
 """The command line: studio-agent run | provision | status | check."""
 
 import argparse
+import functools
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from agent import VERSION, config, folder, provision, settings, status
+from agent import VERSION, config, folder, settings, status
 from agent.errors import AgentError, InputError
 from agent.logs import Log, open_log
 from agent.request import read_request
@@ -26,7 +27,8 @@ refused; 5 the server cannot be reached; 6 the disk is full or broken; 7 permiss
 
 
 def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
+    # With a width of its own it need not load what asks the terminal for one.
+    raw = functools.partial(argparse.RawDescriptionHelpFormatter, width=110)
     parser = argparse.ArgumentParser("studio-agent", description=HELP, epilog=EXIT_CODES, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"studio-agent {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -75,8 +77,10 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _provision(directory: Path, log: Log) -> None:
+    from agent import provision
+
     with folder.held(directory):
-        if provision.is_asked(directory):
+        if status.is_asked(directory):
             provision.provision(directory, log)
         else:
             provision.settle(directory, log)
@@ -106,7 +110,7 @@ def _outcome(entry: dict[str, Any]) -> str:
 def _check(directory: Path, *, as_json: bool) -> None:
     problems: list[str] = []
     checked = []
-    if provision.is_asked(directory):
+    if status.is_asked(directory):
         checked.append("provision.json")
         try:
             read_request(directory)

@@ -1,18 +1,14 @@
 """Commands from the hub: it names one, the device's own configuration says what that is. Output streams to the hub."""
 
 import codecs
-import contextlib
 import json
 import os
 import re
-import secrets
-import signal
 import threading
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
-from agent import VERSION, strictjson
+from agent import VERSION, program, strictjson
 from agent.errors import AgentError
 from agent.logs import Log
 from agent.outbox import Outbox
@@ -24,20 +20,19 @@ MOST_OUTPUT = 1 << 20
 CHUNK = 4096
 LARGEST_CHUNK = 32_768
 """Characters; what the hub takes in one chunk."""
-FLUSH_SECONDS = 0.25
 TAIL = 2000
 MESSAGE = 256
 UNIQUE = "~"
 
 
-@dataclass
 class Commands:
     """Takes commands and runs them in threads of their own. A request id that was seen before is never run again."""
 
-    settings: Settings
-    outbox: Outbox
-    log: Log
-    running: dict[str, threading.Thread] = field(default_factory=dict)
+    def __init__(self, settings: Settings, outbox: Outbox, log: Log) -> None:
+        self.settings = settings
+        self.outbox = outbox
+        self.log = log
+        self.running: dict[str, threading.Thread] = {}
 
     def recover(self) -> None:
         """Tell the hub of commands that were running when the agent was ended."""
@@ -62,7 +57,7 @@ class Commands:
         else:
             try:
                 # ThingsBoard counts from one again with every session, so the same number is not the same request.
-                unique = f"{request}{UNIQUE}{secrets.token_hex(4)}" if numbered else request
+                unique = f"{request}{UNIQUE}{os.urandom(4).hex()}" if numbered else request
                 self._begin(unique, action, json.dumps(values.get("params") or {}))
             except AgentError as error:
                 self.log.error("command failed", request_id=request, error=error.message, advice=error.advice)
@@ -96,9 +91,13 @@ class Commands:
         begun = time.monotonic()
         output = _Output(self.outbox, self._topic("output", request))
         try:
-            code = _execute(command, output, params.encode())
+            try:
+                # The command's parameters, a JSON object, are its standard input.
+                code = program.run(command, output.take, given=params.encode(), idle=output.flush)
+            finally:
+                output.end()
             message = None if code == 0 else f"it ended with {code}"
-        except (AgentError, OSError, ValueError) as error:
+        except (AgentError, program.ProgramError) as error:
             code, message = None, str(error)
         data = {"duration_ms": round((time.monotonic() - begun) * 1000), "bytes": output.total, **output.summary()}
         if code is not None:
@@ -138,62 +137,21 @@ class _Output:
         self._text += self._decoder.decode(data[: max(room, 0)])
         if self._topic is None:
             self._text = self._text[-TAIL:]
-        elif len(self._text) >= CHUNK or time.monotonic() - self._flushed > FLUSH_SECONDS:
+        elif len(self._text) >= CHUNK or time.monotonic() - self._flushed > program.TURN_SECONDS:
             self.flush()
 
-    def flush(self, *, final: bool = False) -> None:
+    def flush(self) -> None:
         self._flushed = time.monotonic()
-        if final:
-            self._text += self._decoder.decode(b"", final=True)
         if self._text and self._topic:
             while self._text:
                 piece, self._text = self._text[:LARGEST_CHUNK], self._text[LARGEST_CHUNK:]
                 self._outbox.add(self._topic, {"seq": self._sequence, "stream": "stdout", "data": piece})
                 self._sequence += 1
 
+    def end(self) -> None:
+        self._text += self._decoder.decode(b"", final=True)
+        self.flush()
+
     def summary(self) -> dict[str, Any]:
         told: dict[str, Any] = {"chunks": self._sequence} if self._topic else {"output": self._text}
         return told | ({"truncated": True} if self.total > MOST_OUTPUT else {})
-
-
-def _execute(command: Command, output: _Output, given: bytes) -> int:
-    """Run the program to its end; its exit code, negative for a signal.
-
-    It reads the command's parameters (a JSON object) from its standard input. At its time limit it is killed with its
-    children, and TimeoutError raised.
-    """
-    import selectors  # here, because most agents never run a command
-    import subprocess
-
-    end = time.monotonic() + command.timeout_seconds
-    with open(os.memfd_create("parameters"), "w+b") as parameters:  # noqa: PTH123 - it has no path
-        parameters.write(given)
-        parameters.seek(0)
-        child = subprocess.Popen(
-            command.argv,
-            stdin=parameters,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            bufsize=0,
-            start_new_session=True,
-        )
-    with child, selectors.DefaultSelector() as selector:
-        if child.stdout is None:
-            raise OSError("no pipe")
-        selector.register(child.stdout, selectors.EVENT_READ)
-        try:
-            while (left := end - time.monotonic()) > 0:
-                if not selector.select(min(left, FLUSH_SECONDS)):
-                    output.flush()
-                elif data := os.read(child.stdout.fileno(), 65536):
-                    output.take(data)
-                else:
-                    return child.wait(left)
-        except subprocess.TimeoutExpired:
-            pass
-        finally:
-            # Also when it ended: what it left running would hold its output open.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-            output.flush(final=True)
-    raise TimeoutError(f"timeout: killed after {command.timeout_seconds:g} s")

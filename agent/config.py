@@ -5,9 +5,8 @@ import os
 import re
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent import clock, durable, errors, strictjson
 
@@ -28,8 +27,7 @@ OWN_KEYS = (
 ADVICE = f"Correct {FILE}, or take it away to begin with an empty one; it was not touched"
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(NamedTuple):
     """The configuration as it is on the disk."""
 
     values: Mapping[str, Any]

@@ -2,20 +2,21 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.mqtt import Endpoint, Login
 from agent.request import ProvisionRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
+class Credentials(NamedTuple):
     """A name and what proves it. `proof` is the token or password; for X.509 the PEM certificate."""
 
     type: str
     name: str
-    proof: str = field(repr=False)
+    proof: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(type={self.type!r}, name={self.name!r})"
 
     @property
     def login(self) -> Login:

@@ -35,7 +35,7 @@ def read(path: Path, limit: int) -> bytes:
         handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
-                raise errors.InputError([f"{path} is not a file"], "Put a plain file there")
+                raise errors.InputError([f"{path} is not a regular file"], "Put a plain file there")
             data = bytearray()
             while len(data) <= limit and (part := os.read(handle, limit + 1 - len(data))):
                 data += part

@@ -2,24 +2,27 @@
 
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from agent import durable
+from agent.errors import AgentError
 from agent.mqtt import Endpoint, trust_problem
 from agent.strictjson import kind
 
 PORTS = {"mqtt": 1883, "mqtts": 8883}
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+LARGEST_FILE = 1 << 20
+"""Bytes; all of a system's authorities are a quarter of it."""
 
 
-@dataclass
 class Fields:
     """One object under inspection; `problems` grows, nothing is raised, so that all faults are told at once."""
 
-    name: str
-    values: Mapping[str, Any]
-    problems: list[str] = field(default_factory=list)
+    def __init__(self, name: str, values: Mapping[str, Any], problems: list[str] | None = None) -> None:
+        self.name = name
+        self.values = values
+        self.problems: list[str] = [] if problems is None else problems
 
     def fault(self, key: str, what: str, example: str) -> None:
         self.problems.append(f'{self.name}: "{key}" {what}, as in {example}')
@@ -108,17 +111,22 @@ class Fields:
         return None
 
     def file(self, key: str, folder: Path, example: str, *, required: bool = False) -> Path | None:
-        """A file named relative to the agent's folder, or absolute; it must be readable."""
+        """A file named relative to the agent's folder, or absolute; it must be readable, and no pipe or device."""
         value = self.text(key, example, required=required)
         if value is None:
             return None
         path = folder / value
         try:
-            path.read_bytes()
-        except OSError as error:
-            self.fault(key, f"names a file that cannot be read ({path}: {error.strerror}): name one", example)
-            return None
-        return path
+            whole = len(durable.read(path, LARGEST_FILE)) <= LARGEST_FILE
+        except FileNotFoundError:
+            self.fault(key, f"names a file that cannot be read ({path}: it is not there): name one", example)
+        except AgentError as error:
+            self.fault(key, f"names a file that cannot be read ({error.message}): name one", example)
+        else:
+            if whole:
+                return path
+            self.fault(key, f"names a file larger than {LARGEST_FILE} bytes ({path}): name one", example)
+        return None
 
     def endpoint(self, place: tuple[str, int, bool] | None, folder: Path, *, with_certificate: bool) -> Endpoint | None:
         """Where to connect and how the server and the device prove who they are."""

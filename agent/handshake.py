@@ -4,10 +4,11 @@ import enum
 import json
 import time
 
+import paho.mqtt.client as paho
+
 from agent import strictjson
 from agent.credentials import Credentials
 from agent.errors import UnreachableError
-from agent.library import paho
 from agent.logs import Log
 from agent.mqtt import Login, session
 from agent.request import ProvisionRequest
@@ -80,7 +81,8 @@ def _ours(message: paho.MQTTMessage, wanted: Credentials, log: Log) -> tuple[Ans
         return None
     told = values.get("errorMsg")
     told = told[:200] if isinstance(told, str) and told else answer.value
-    return _meaning(answer, told), told
+    # Without its last stop or exclamation mark, because what to do about it follows.
+    return _meaning(answer, told), told.rstrip(" .!") or answer.value
 
 
 def _meaning(answer: Answer, told: str) -> Answer:

@@ -5,26 +5,28 @@ With it a provisioning that was killed, or whose answer was lost, finds its devi
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
-from agent import durable, identity, strictjson
+from agent import durable, identity, status, strictjson
 from agent.credentials import Credentials
 from agent.request import ProvisionRequest
 
-FILE = ".provision.journal"
+FILE = status.JOURNAL
 
 
-@dataclass(frozen=True, slots=True)
-class Journal:
+class Journal(NamedTuple):
     """`purpose` tells for which server and kind of credentials it was made; `number` how many names were taken."""
 
     purpose: str
     serial: str
     number: int
     name: str
-    proof: str = field(repr=False)
+    proof: str
     credentials_type: str = "ACCESS_TOKEN"
+
+    def __repr__(self) -> str:
+        return f"Journal(serial={self.serial!r}, number={self.number}, name={self.name!r})"
 
     @property
     def credentials(self) -> Credentials:
@@ -58,12 +60,12 @@ def begin(request: ProvisionRequest, serial: str | None) -> Journal:
 def next_name(journal: Journal, request: ProvisionRequest) -> Journal:
     """The journal with another name, because this one is taken."""
     number = journal.number + 1
-    return replace(journal, number=number, name=identity.complete(request.name, journal.serial, number))
+    return journal._replace(number=number, name=identity.complete(request.name, journal.serial, number))
 
 
 def write(folder: Path, journal: Journal) -> None:
     """On the disk when it returns; only the agent's account may read it."""
-    durable.place(folder / FILE, json.dumps({"format": 1, **asdict(journal)}).encode(), 0o600)
+    durable.place(folder / FILE, json.dumps({"format": 1, **journal._asdict()}).encode(), 0o600)
 
 
 def read(folder: Path) -> Journal | None:

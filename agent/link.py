@@ -1,7 +1,7 @@
 """The connection to the broker, for ever: what waits in the outbox goes out in order, commands come in."""
 
 import json
-import random
+import os
 import threading
 import time
 
@@ -45,14 +45,18 @@ class Link:
                 self._connected()
             except AgentError as error:
                 failures = 1 if self._was_up else failures + 1
-                wait = min(LONGEST_WAIT, 2 ** min(failures - 1, 6)) * random.uniform(0.5, 1)  # noqa: S311 - not a secret
+                # Between a half and all of it, so that a thousand devices do not come back in step.
+                wait = min(LONGEST_WAIT, 2 ** min(failures - 1, 6)) * (0.5 + os.urandom(1)[0] / 510)
                 self._log.warning(
                     "not connected", error=error.message, advice=error.advice, next_try_seconds=round(wait, 1)
                 )
                 self._stop.wait(wait)
 
-    def _state(self, state: str) -> bytes:
-        told = {"state": state, "version": VERSION, "ts": clock.epoch_milliseconds()}
+    def _state(self, state: str, *, will: bool = False) -> bytes:
+        """A last will is written when the connection begins and sent when it is lost, so it tells no time."""
+        told: dict[str, object] = {"state": state, "version": VERSION}
+        if not will:
+            told["ts"] = clock.epoch_milliseconds()
         if state == "online":
             told |= {"waiting": self._outbox.waiting, "dropped": self._outbox.dropped}
         return json.dumps({key: value for key, value in told.items() if value is not None}).encode()
@@ -60,7 +64,7 @@ class Link:
     def _connected(self) -> None:
         """One connection, until it ends; raises AgentError."""
         topics, endpoint = self._settings.topics, self._settings.endpoint
-        will = (topics["state"], self._state("offline")) if topics["state"] else None
+        will = (topics["state"], self._state("offline", will=True)) if topics["state"] else None
         # Each connection has a client of its own and a clean session: the outbox alone knows what is still to be said,
         # so nothing is sent twice by two memories, and no command is run that was meant for an hour ago.
         with session(endpoint, self._settings.login, STEP_SECONDS, will=will, keepalive=30) as opened:

@@ -5,18 +5,18 @@ import contextlib
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
 
 from agent import errors
-from agent.library import CallbackAPIVersion, paho
 
 BAD_LOGIN = frozenset({"Bad user name or password", "Not authorized", "Client identifier not valid", "Banned"})
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """A server: host, port, whether TLS is spoken, and who vouches for whom."""
 
     host: str
@@ -30,8 +30,7 @@ class Endpoint:
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(NamedTuple):
     """What a client says of itself when it connects."""
 
     client_id: str

@@ -1,6 +1,7 @@
 """Provisioning, from the marker `provision.txt` to the marker renamed: every step may be the last, or be repeated."""
 
 import contextlib
+import os
 import secrets
 import time
 from pathlib import Path
@@ -12,11 +13,7 @@ from agent.logs import Log
 from agent.registration import Pace, Registration
 from agent.request import ProvisionRequest, read_request
 
-__all__ = ["Pace", "Provisioning", "is_asked", "new_attempt", "provision", "settle"]
-
-
-def is_asked(directory: Path) -> bool:
-    return (directory / status.MARKER).exists()
+__all__ = ["Pace", "Provisioning", "new_attempt", "provision", "settle"]
 
 
 def new_attempt() -> str:
@@ -114,7 +111,7 @@ def settle(directory: Path, log: Log) -> None:
     stored = config.load(directory) if left is not None else None
     finished = left is not None and stored is not None and stored.values.get("device_name") == left.name
     phase = status.read(directory).get("phase")
-    unnoted = left is None and phase == "in-progress" and (directory / status.PROCESSED).exists()
+    unnoted = left is None and phase == "in-progress" and os.path.lexists(directory / status.PROCESSED)
     if (finished and phase != "completed") or unnoted:
         status.close(directory, log)
     if finished:

@@ -3,8 +3,8 @@
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from agent import identity, journal
 from agent.credentials import Credentials
@@ -20,8 +20,7 @@ MOST_NAMES = 3
 """Names that are tried before giving up, when the agent makes them itself."""
 
 
-@dataclass(frozen=True)
-class Pace:
+class Pace(NamedTuple):
     """How long things may take, s. `retries`: before each further try after a network failure, plus at most a tenth,
     so that a thousand devices do not march in step. `patience`: before asking again whether fresh credentials work,
     because a broker learns of them a moment after the provisioning server.

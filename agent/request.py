@@ -1,8 +1,8 @@
 """`provision.json`: what a device is given to provision itself with."""
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from agent import durable, strictjson
 from agent.errors import InputError
@@ -30,19 +30,21 @@ KNOWN = (
 ADVICE = f"Correct {FILE} and start the agent again; the configuration was not touched"
 
 
-@dataclass(frozen=True, slots=True)
-class ProvisionRequest:
+class ProvisionRequest(NamedTuple):
     """A valid provision.json. `server` provisions; `device_server` is what the device talks to afterwards."""
 
     server: Endpoint
     device_server: Endpoint
-    key: str = field(repr=False)
-    secret: str = field(repr=False)
+    key: str
+    secret: str
     name: str
     credentials_type: str
     platform: str
     files: dict[str, str]
     allow_plaintext: bool
+
+    def __repr__(self) -> str:
+        return f"ProvisionRequest(server='{self.server}', name={self.name!r})"
 
     @property
     def makes_names(self) -> bool:

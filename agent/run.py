@@ -7,7 +7,7 @@ import threading
 import time
 from pathlib import Path
 
-from agent import VERSION, clock, folder, provision, settings, source
+from agent import VERSION, clock, folder, settings, source, status
 from agent.commands import Commands
 from agent.errors import AgentError
 from agent.link import Link
@@ -33,7 +33,13 @@ def run(directory: Path, log: Log) -> None:
 
 
 def _provision(directory: Path, log: Log) -> None:
-    if not provision.is_asked(directory):
+    asked = status.is_asked(directory)
+    if not asked and not status.is_unsettled(directory):
+        folder.sweep(directory)
+        return
+    from agent import provision  # here, because an agent at work is smaller without
+
+    if not asked:
         provision.settle(directory, log)
         return
     try:

@@ -1,9 +1,8 @@
 """What `run` reads from thermal_config.json: the server, the topics, the source of telemetry, the commands."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent import config
 from agent.errors import InputError
@@ -31,8 +30,7 @@ TOPICS: Mapping[str, Mapping[str, str | None]] = {
 """Topics of each platform; `{id}` stands for the device's id, `{request}` for the id of a command's run."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where telemetry comes from: exactly one of a command's output, a file, the simulator; none: no telemetry."""
 
     command: tuple[str, ...] | None = None
@@ -40,16 +38,14 @@ class Source:
     simulator: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(NamedTuple):
     """A program that the hub may have run; it chooses the name, never the program."""
 
     argv: tuple[str, ...]
     timeout_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """A valid thermal_config.json."""
 
     device: str

@@ -5,13 +5,15 @@ import re
 import time
 from typing import Any
 
-from agent import durable, strictjson
+from agent import durable, errors, program, strictjson
 from agent.errors import AgentError
-from agent.settings import Source
+from agent.settings import Command, Source
 
 PLAUSIBLE = (-50.0, 2000.0)
 """°C; what the pipeline takes of any `temp…` value."""
 MOST_FIELDS = 50
+TAIL = 200
+"""Bytes of what a program says on standard error that are told when it fails."""
 LONGEST = 60
 """s that a program may take, however long the interval: well within the watchdog's time, which is not fed meanwhile."""
 
@@ -25,36 +27,42 @@ def read(source: Source, interval: float) -> dict[str, float]:
     if source.simulator:
         return simulated(time.monotonic())
     try:
-        data = _from_command(source, interval) if source.command else _from_file(source, interval)
+        data = _from_command(source.command, interval) if source.command else _from_file(source, interval)
         values = strictjson.parse(data)
-    except (AgentError, OSError, ValueError) as error:
+    except (AgentError, program.ProgramError, ValueError) as error:
         raise ReadingError(str(error)) from error
     return checked(values)
 
 
-def _from_command(source: Source, interval: float) -> bytes:
-    import subprocess  # here, because an agent whose source is a file never needs it
+def _from_command(argv: tuple[str, ...], interval: float) -> bytes:
+    printed, told = bytearray(), bytearray()
 
-    limit = min(max(interval, 10), LONGEST)
-    try:
-        done = subprocess.run(
-            source.command or (), stdin=subprocess.DEVNULL, capture_output=True, timeout=limit, check=False
-        )
-    except subprocess.TimeoutExpired:
-        raise ReadingError(f"the command took longer than {limit:g} s") from None
-    if done.returncode:
-        told = done.stderr.decode("utf-8", "replace").strip()[-200:]
-        raise ReadingError(f"the command ended with {done.returncode}: {told}")
-    return done.stdout
+    def take(data: bytes) -> None:
+        printed.extend(data)
+        if len(printed) > strictjson.LIMIT:
+            raise ReadingError(f"the command printed more than {strictjson.LIMIT} bytes and was ended")
+
+    def note(data: bytes) -> None:
+        told[:] = (told + data)[-TAIL:]
+
+    code = program.run(Command(argv, min(max(interval, 10), LONGEST)), take, stderr=note)
+    if code:
+        raise ReadingError(f"the command ended with {code}: {told.decode('utf-8', 'replace').strip()}")
+    return bytes(printed)
 
 
 def _from_file(source: Source, interval: float) -> bytes:
     if source.file is None:
         raise ReadingError("no source is set")
-    age = time.time() - source.file.stat().st_mtime
-    if age > max(3 * interval, 30):
-        raise ReadingError(f"{source.file} was last written {age:.0f} s ago")
-    return durable.read(source.file, strictjson.LIMIT)
+    try:
+        age = time.time() - source.file.stat().st_mtime
+        if age <= max(3 * interval, 30):
+            return durable.read(source.file, strictjson.LIMIT)
+    except FileNotFoundError:
+        raise ReadingError(f"{source.file} is not there: nobody has written a reading yet") from None
+    except OSError as error:
+        raise errors.of_os(error, source.file, errors.READING) from error
+    raise ReadingError(f"{source.file} was last written {age:.0f} s ago")
 
 
 def checked(values: dict[str, Any]) -> dict[str, float]:

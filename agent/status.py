@@ -1,7 +1,8 @@
 """How far provisioning is, for people and programs: `provision_status.json`."""
 
 import json
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +13,41 @@ from agent.logs import Log
 FILE = "provision_status.json"
 MARKER = "provision.txt"
 PROCESSED = "provision.txt.processed"
+JOURNAL = ".provision.journal"
 KEPT_HISTORY = 20
+UNDER_WAY = ("step", "retries", "last_failure")
+"""What is told of an attempt until it is completed."""
 
 
-@dataclass
+def is_asked(folder: Path) -> bool:
+    """Whether provisioning is asked for; a marker that is a link to nothing asks too."""
+    return os.path.lexists(folder / MARKER)
+
+
+def is_unsettled(folder: Path) -> bool:
+    """Whether an attempt was cut short after its marker was renamed, so that there is something to tidy up."""
+    return os.path.lexists(folder / JOURNAL) or read(folder).get("phase") == "in-progress"
+
+
 class StatusFile:
     """Writes each change of an attempt. It never stops provisioning: what cannot be written is a warning."""
 
-    folder: Path
-    attempt: str
-    log: Log
-
-    def __post_init__(self) -> None:
-        self._entry: dict[str, Any] = {"attempt": self.attempt, "started": clock.timestamp()}
-        self._history = [self._entry, *read(self.folder).get("history", [])][:KEPT_HISTORY]
+    def __init__(self, folder: Path, attempt: str, log: Log) -> None:
+        self._folder = folder
+        self._log = log
+        self._entry: dict[str, Any] = {"attempt": attempt, "started": clock.timestamp()}
+        self._history = [self._entry, *read(folder).get("history", [])][:KEPT_HISTORY]
 
     def set(self, phase: str, **details: object) -> None:
         """Write the phase (in-progress, completed, failed) with details."""
-        self._entry.update(phase=phase, updated=clock.timestamp(), **details)
-        _write(self.folder, self._history, self.log)
+        _update(self._entry, phase, details)
+        _write(self._folder, self._history, self._log)
+
+
+def _update(entry: dict[str, Any], phase: str, details: Mapping[str, object]) -> None:
+    entry.update(phase=phase, updated=clock.timestamp(), **details)
+    if phase == "completed":
+        entry.pop("step", None)
 
 
 def _write(folder: Path, history: list[dict[str, Any]], log: Log) -> None:
@@ -45,7 +62,7 @@ def close(folder: Path, log: Log) -> None:
     """Note that the newest attempt was completed: it was interrupted when only this note was missing."""
     history = read(folder).get("history", [])
     if history:
-        history[0].update(phase="completed", updated=clock.timestamp())
+        _update(history[0], "completed", {})
         _write(folder, history, log)
 
 
@@ -67,14 +84,16 @@ def describe(folder: Path, *, running: bool) -> dict[str, Any]:
     goes on with it.
     """
     stored = read(folder)
-    asked = (folder / MARKER).exists()
+    asked = is_asked(folder)
     phase = str(stored.get("phase", "none"))
     interrupted = phase == "in-progress" and not running
     if asked and phase in ("none", "completed"):
         phase = "pending"
     elif interrupted and not asked:
-        phase, interrupted = "completed" if (folder / PROCESSED).exists() else "none", False
-    keys = ("attempt", "started", "updated", "device", "step", "retries", "last_failure", "error")
+        phase, interrupted = "completed" if os.path.lexists(folder / PROCESSED) else "none", False
+    keys = ["attempt", "started", "updated", "device", "error"]
+    if phase not in ("pending", "completed"):
+        keys += UNDER_WAY
     return {
         "phase": phase,
         "interrupted": interrupted,

@@ -44,7 +44,7 @@ def start(directory: Path) -> None:
     """What the agent does at every start."""
     with Path(os.devnull).open("w") as nowhere, folder.held(directory):
         log = open_log("json", stream=nowhere)
-        if provision.is_asked(directory):
+        if status.is_asked(directory):
             provision.provision(directory, log, PACE, SERIAL)
         else:
             provision.settle(directory, log)

@@ -95,7 +95,7 @@ def test_a_command_that_fails_says_how(tmp_path: Path) -> None:
     assert bench.result("a")["message"] == "it ended with 7"
     assert bench.said("a", "chunk")[0]["data"] == "no\n"
     assert bench.result("b")["outcome"] == "error"
-    assert "No such file" in bench.result("b")["message"]
+    assert bench.result("b")["message"] == "the program /nonexistent is not there"
 
 
 def test_only_what_the_device_knows_is_run(tmp_path: Path) -> None:

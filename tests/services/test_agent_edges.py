@@ -3,6 +3,7 @@
 # ruff: noqa: F811 - fixtures are asked for by their names
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,7 @@ def edge_read_only(directory: Path, server: ThingsboardStandin) -> str:
 def edge_wrong_key(directory: Path, server: ThingsboardStandin) -> str:
     rewrite(directory, provision_device_secret="wrong")
     return (
-        f"mqtt://127.0.0.1:{server.port} refused the provisioning key: Provision data was not found!. Check "
+        f"mqtt://127.0.0.1:{server.port} refused the provisioning key: Provision data was not found. Check "
         '"provision_device_key" and "provision_device_secret" in provision.json, and that provisioning is enabled on '
         "the server"
     )
@@ -63,7 +64,7 @@ def edge_name_exists(directory: Path, server: ThingsboardStandin) -> str:
     server.devices["annealer-eye"] = Device("annealer-eye", "ACCESS_TOKEN", "another's")
     rewrite(directory, device_name="annealer-eye")
     return (
-        f"mqtt://127.0.0.1:{server.port} would not make the device annealer-eye: Failed to provision device!. The "
+        f"mqtt://127.0.0.1:{server.port} would not make the device annealer-eye: Failed to provision device. The "
         "name annealer-eye is probably taken by another device: delete that one on the server, or set another "
         '"device_name" in provision.json'
     )
@@ -99,6 +100,7 @@ def test_each_edge_case_has_its_message_and_changes_nothing(
         start(device, provision.Pace())
     assert time.monotonic() - begun < 10
     assert str(caught.value) == message
+    assert not re.search(r"[.!?] ?[.!?]", message)
     code, kind = EDGES[edge]
     assert caught.value.exit_code == code
     assert isinstance(caught.value, kind)
@@ -123,6 +125,21 @@ def test_device_made_but_configuration_not_updated_is_finished_by_the_next_start
     start(device)
     assert server.devices == made
     assert is_new((device / config.FILE).read_bytes(), server)
+
+
+def test_a_marker_that_is_a_link_to_nothing_asks_for_provisioning_as_any_other(
+    device: Path, server: ThingsboardStandin
+) -> None:
+    """It is there: its presence asks, its content does not matter."""
+    marker = device / status.MARKER
+    marker.unlink()
+    marker.symlink_to(device / "nowhere")
+    assert status.describe(device, running=False)["phase"] == "pending"
+    start(device)
+    assert is_new((device / config.FILE).read_bytes(), server)
+    assert not marker.is_symlink()
+    assert (device / status.PROCESSED).is_symlink()
+    assert status.describe(device, running=False)["phase"] == "completed"
 
 
 @pytest.mark.parametrize("edge", [edge_wrong_key, edge_incomplete])

@@ -210,7 +210,7 @@ def test_a_pipe_as_configuration_does_not_hang(tmp_path: Path, server: Thingsboa
     (directory / "provision.json").unlink()
     os.mkfifo(directory / "provision.json")
     begun = time.monotonic()
-    with pytest.raises(InputError, match="is not a file"):
+    with pytest.raises(InputError, match="is not a regular file"):
         start(directory)
     assert time.monotonic() - begun < 2
 

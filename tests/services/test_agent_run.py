@@ -50,6 +50,7 @@ def test_the_state_is_retained_and_says_offline_when_it_is_stopped(tmp_path: Pat
             process.send_signal(signal.SIGTERM)
             assert process.wait(10) == 0
         until(lambda: "offline" in listener.of(STATE)[-1], 5)
+        assert abs(json.loads(listener.of(STATE)[-1])["ts"] / 1000 - time.time()) < 30
 
 
 def test_the_broker_says_offline_for_an_agent_that_was_killed(tmp_path: Path, broker: Broker) -> None:
@@ -57,6 +58,7 @@ def test_the_broker_says_offline_for_an_agent_that_was_killed(tmp_path: Path, br
         until(lambda: listener.of(STATE) and json.loads(listener.of(STATE)[-1])["state"] == "online", 15)
         process.kill()
         until(lambda: json.loads(listener.of(STATE)[-1])["state"] == "offline", 5)
+        assert "ts" not in json.loads(listener.of(STATE)[-1]), "when the connection was lost is not known beforehand"
 
 
 def test_it_is_ready_and_feeds_the_watchdog(tmp_path: Path, broker: Broker) -> None:

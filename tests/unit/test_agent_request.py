@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 
 from agent import settings, strictjson
 from agent.errors import InputError
+from agent.fields import LARGEST_FILE
 from agent.request import KNOWN, parse_request
 
 GOOD = {"server": "mqtts://hub.local", "provision_device_key": "key", "provision_device_secret": "secret"}
@@ -151,6 +154,27 @@ def test_files_that_are_no_certificates(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be used"):
         parse_request(json.dumps(GOOD | {"ca_certificate": "ca.crt"}).encode(), tmp_path)
     assert "cannot be read" in problems(GOOD | {"ca_certificate": "ca.crt"})[0]
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "too large"])
+@pytest.mark.parametrize("field", ["ca_certificate", "certificate", "private_key"])
+def test_a_file_that_is_none_is_refused_at_once(tmp_path: Path, field: str, kind: str) -> None:
+    path = tmp_path / "given"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+        case _:
+            path.write_bytes(bytes(LARGEST_FILE + 1))
+    begun = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        parse_request(json.dumps(GOOD | {field: "given"}).encode(), tmp_path)
+    assert time.monotonic() - begun < 5
+    told = f"larger than {LARGEST_FILE} bytes ({path})" if kind == "too large" else f"{path} is not a regular file"
+    assert [line for line in caught.value.problems if f'"{field}" names a file' in line and told in line]
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(lambda t: t.encode("utf-8", "surrogatepass")))
