@@ -17,11 +17,25 @@ PROPERTIES: Final = (
     "NoNewPrivileges", "ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateUsers", "CapabilityBoundingSet",
     "MemoryDenyWriteExecute", "RestrictNamespaces",
 )  # fmt: skip
+KNOWN_SINCE: Final = {"RestartSteps": 254, "RestartMaxDelaySec": 254}
+"""The first version of systemd that knows a setting; an older one would warn of it at each reload."""
 STEADY_SECONDS: Final = 2
 UP_SECONDS: Final = 30
 MOST_RESTARTS: Final = 2
 PROVISIONED_SECONDS: Final = 150
 """More than the agent's own limits add up to, retries included."""
+
+
+def systemd_version() -> int | None:
+    """As in 257; None when systemd does not say."""
+    told = re.match(r"systemd (\d+)", run(["systemctl", "--version"]).out)
+    return int(told[1]) if told else None
+
+
+def understood(unit: str, systemd: int | None) -> str:
+    """The unit without the settings that are newer than this systemd."""
+    new = {key for key, since in KNOWN_SINCE.items() if systemd is not None and systemd < since}
+    return "".join(line for line in unit.splitlines(keepends=True) if line.partition("=")[0] not in new)
 
 
 def state() -> dict[str, str]:

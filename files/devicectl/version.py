@@ -15,6 +15,7 @@ from pathlib import Path
 from py_compile import PycInvalidationMode
 from typing import Final
 
+from devicectl import service
 from devicectl.paths import Paths
 from hostctl import store
 from hostctl.errors import HostError
@@ -93,9 +94,10 @@ def prune(paths: Paths) -> None:
 
 def _placed(paths: Paths, folder: Path) -> list[tuple[Path, bytes]]:
     """The files of a version that have their place elsewhere, and what they say there."""
-    unit = (folder / "studio-agent.service").read_bytes()
-    own = unit.replace(b"/opt/studio-agent/current/", f"/opt/studio-agent/versions/{folder.name}/".encode())
-    return [(paths.users, (folder / "studio-agent.sysusers").read_bytes()), (paths.unit, own)]
+    unit = (folder / "studio-agent.service").read_text()
+    own = unit.replace("/opt/studio-agent/current/", f"/opt/studio-agent/versions/{folder.name}/")
+    own = service.understood(own, service.systemd_version())
+    return [(paths.users, (folder / "studio-agent.sysusers").read_bytes()), (paths.unit, own.encode())]
 
 
 def _other(path: Path, text: bytes) -> bool:

@@ -196,6 +196,21 @@ def test_every_damage_is_found(device: Paths, bundle: Bundle, spoiled: str) -> N
     assert version.damage(device, name) == []
 
 
+@pytest.mark.parametrize(("systemd", "grows"), [(252, False), (253, False), (254, True), (257, True), (None, True)])
+def test_a_unit_has_only_what_the_devices_systemd_knows(
+    device: Paths, bundle: Bundle, monkeypatch: pytest.MonkeyPatch, systemd: int | None, grows: bool
+) -> None:
+    monkeypatch.setattr(service, "systemd_version", lambda: systemd)
+    version.put(device, bundle.generation, packed(bundle))
+    version.switch(device, bundle.generation)
+    settings = [line.partition("=")[0] for line in device.unit.read_text().splitlines()]
+    assert ("RestartSteps" in settings, "RestartMaxDelaySec" in settings) == (grows, grows)
+    assert {"Restart", "RestartSec", "RestartPreventExitStatus"} <= set(settings)
+    assert version.damage(device, bundle.generation) == []
+    monkeypatch.setattr(service, "systemd_version", lambda: 252 if grows else 254)
+    assert version.damage(device, bundle.generation) == [str(device.unit)], "it is placed anew after an upgrade"
+
+
 def test_a_package_that_is_not_what_its_name_says_is_refused(device: Paths, bundle: Bundle) -> None:
     files = {**bundle.files, "lib/agent/run.py": Artifact(b"print('another')\n")}
     with pytest.raises(HostError, match="damaged on its way"):
