@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 import structlog
-from paho.mqtt.client import topic_matches_sub
+from paho.mqtt.matcher import MQTTMatcher
 
 from hub.metrics import Metrics
 from hub.settings import Settings
@@ -37,7 +37,8 @@ class MqttLink:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._handlers: dict[str, Handler] = {}
+        self._filters: list[str] = []
+        self._handlers: Any = MQTTMatcher()  # type: ignore[no-untyped-call]
         self._client: aiomqtt.Client | None = None
         self._queue: asyncio.Queue[aiomqtt.Message] | None = None
         metrics.watch("hub_mqtt_queue_messages", "MQTT messages waiting", self._depth)
@@ -48,6 +49,7 @@ class MqttLink:
 
     def on(self, topic_filter: str, handler: Handler) -> None:
         """Call `handler(topic, payload, retained)` for what comes in; it may raise Refusal, and may be a coroutine."""
+        self._filters.append(topic_filter)
         self._handlers[topic_filter] = handler
 
     async def publish(self, topic: str, payload: bytes, timeout: float = 5.0) -> None:
@@ -126,7 +128,7 @@ class MqttLink:
 
     async def _subscribe(self, client: aiomqtt.Client, problems: dict[str, str]) -> None:
         denied = []
-        for topic_filter in self._handlers:
+        for topic_filter in self._filters:
             codes: Any = await client.subscribe(topic_filter, qos=1, timeout=CONNECT_SECONDS)
             if any(getattr(code, "value", code) >= 128 for code in codes):
                 denied.append(topic_filter)
@@ -144,7 +146,7 @@ class MqttLink:
 
     async def dispatch(self, topic: str, payload: Any, retained: bool) -> None:
         """Give a message to its handler. Never raises for what is in the message."""
-        handler = next((h for f, h in self._handlers.items() if topic_matches_sub(f, topic)), None)
+        handler = next(self._handlers.iter_match(topic), None)
         try:
             if handler is None:
                 raise Refusal("topic")
