@@ -19,6 +19,11 @@ class Row:
     met: bool | None
 
 
+def seconds(what: str, value: float, peer: float, goal: float) -> Row:
+    """A line of a time that should be below `goal`, beside the peer's."""
+    return Row(what, f"{value:.2f} s", f"{peer:.2f} s", f"{value / peer:.2f}", f"< {goal:g} s", value < goal)
+
+
 def show(title: str, rows: list[Row], *, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"title": title, "rows": [asdict(row) for row in rows]}))

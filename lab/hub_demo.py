@@ -22,7 +22,7 @@ class DemoHub:
         self._url = f"http://127.0.0.1:{host.port(HUB)}"
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    def _ask(self, method: str, path: str, **more: Any) -> Any:
+    def ask(self, method: str, path: str, **more: Any) -> Any:
         answer = requests.request(method, self._url + path, headers=self._headers, timeout=WAIT_SECONDS + 10, **more)
         if answer.status_code != 200:
             raise LabError(f"the hub answers {answer.status_code} to {method} {path}: {answer.text[:300]}")
@@ -30,23 +30,23 @@ class DemoHub:
 
     def enrolment_token(self) -> str:
         """A token for one tablet; it may be registered once more when the demo is begun again."""
-        made: dict[str, str] = self._ask("POST", "/admin/tokens", json={"device_id": "tablet-1", "note": "demo"})
+        made: dict[str, str] = self.ask("POST", "/admin/tokens", json={"device_id": "tablet-1", "note": "demo"})
         return made["token"]
 
     def wait_for(self, device: str) -> dict[str, Any]:
         """What an app that provisions a plant asks: is it online?"""
         wanted = {"method": "softap", "timeout": WAIT_SECONDS, "require_fresh": False, "device_id": device}
-        found: dict[str, Any] = self._ask("POST", "/provision/wait", json=wanted)
+        found: dict[str, Any] = self.ask("POST", "/provision/wait", json=wanted)
         if found["status"] == "timeout":
             raise LabError(f"the hub heard nothing of {device} within {WAIT_SECONDS:.0f} s")
         return found
 
     def command(self, device: str, action: str) -> dict[str, Any]:
         """A run from its command to its end."""
-        run = self._ask("POST", "/admin/command", json={"device_id": device, "action": action, "protocol": "mqtt"})
+        run = self.ask("POST", "/admin/command", json={"device_id": device, "action": action, "protocol": "mqtt"})
 
         def ended() -> dict[str, Any] | None:
-            found: dict[str, Any] = self._ask("GET", f"/admin/runs/{run['request_id']}")
+            found: dict[str, Any] = self.ask("GET", f"/admin/runs/{run['request_id']}")
             return found if found["status"] not in ACTIVE else None
 
         return _until(f"the end of {action} of {device}", ended)

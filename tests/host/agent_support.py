@@ -71,24 +71,6 @@ class Site:
         curl += ["--json", json.dumps(body)] if body is not None else []
         return json.loads(self.studio.host.exec(curl, stdin=f"Authorization: Bearer {token}\n").stdout)
 
-    def devices(self, beginning: str) -> list[str]:
-        """The ids of the hub's devices that begin so."""
-        return [d["device_id"] for d in self.hub("/admin/devices") if d["device_id"].startswith(beginning)]
-
-    def crowd_request(self) -> dict[str, str]:
-        """A provision.json for many agents on the camera's host, each with a name of its own."""
-        key = self.hub("/admin/provision-keys", "POST", {"kind": "camera"})
-        self.camera.write("/root/ca.crt", self.studio.host.read("/var/lib/sensor-pipeline/state/tls/ca.crt"))
-        address = self.studio.host.address
-        return {
-            "server": f"mqtts://{address}:8884",
-            "device_server": f"mqtts://{address}:8883",
-            "provision_device_key": key["key"],
-            "provision_device_secret": key["secret"],
-            "device_name": "crowd-XXXXXX",
-            "ca_certificate": "/root/ca.crt",
-        }
-
     def keys_in_use(self) -> list[str]:
         """The keys that deploys made and that are still good."""
         made = [key for key in self.hub("/admin/provision-keys") if (key["note"] or "").startswith("studio devices")]

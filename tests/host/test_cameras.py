@@ -3,12 +3,12 @@
 import json
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from agent_support import CAMERA, CONFIG, DATA, LINE, Site, furnish, until
 from deploy_support import StudioHost
 
+from lab.crowd import Crowd
 from lab.host import LabHost
 
 pytestmark = pytest.mark.lab
@@ -195,20 +195,11 @@ def test_every_camera_is_tried_and_what_is_wrong_is_told_of_each(installed: Site
 
 
 def test_a_hundred_agents_at_once_while_the_broker_restarts_are_a_hundred_devices(site: Site) -> None:
-    request = json.dumps(site.crowd_request())
-    crowd = "cd /opt/sensor-pipeline && exec /opt/venv/bin/python -m bench.agent --crowd 100"
-    with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(site.camera.exec, crowd, stdin=request, timeout=500)
-        until(lambda: running.done() or len(site.devices("crowd-")) >= 30, 120, "thirty devices")
-        assert not running.done()
-        site.studio.host.exec("systemctl --user -M studio@ restart hivemq.service")
-        told = json.loads(running.result().stdout)
+    told = Crowd(site.studio.host, site.camera).arrive(100, restart_at=30)
     print(f"100 agents, the broker restarted: {told}")
     assert (told["provisioned"], told["failed"]) == (100, 0)
-    assert len(site.devices("crowd-")) == 100
-    accounts = json.loads(site.studio.host.read("/var/lib/sensor-pipeline/state/broker-users.d/hub.json"))
-    ours = [role["id"] for role in accounts["roles"] if "crowd-" in role["id"]]
-    assert len(ours) == len(set(ours)) == 100
+    assert (told["devices"], told["distinct_devices"]) == (100, 100)
+    assert (told["accounts"], told["distinct_accounts"]) == (100, 100)
 
 
 def test_a_wrong_name_is_refused_before_anything_happens(site: Site) -> None:
