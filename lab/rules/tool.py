@@ -2,11 +2,12 @@
 
 import json
 import os
+import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from lab.plain import parts
 from lab.rules.cases import Case
@@ -20,6 +21,9 @@ PROGRAM = "usr/bin/vmalert-tool"
 TIMEOUT = 300
 REFUSED = "unittest failed"
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
+NOT_AS_EXPECTED: Final = re.compile(r"^ *groupname: .*?, alertname: (.*), time: ", re.MULTILINE)
+NOT_EVALUATED: Final = re.compile(r'^failed to exec group: .*? err: rule "(.*?)": failed to execute: ', re.MULTILINE)
+ITSELF: Final = "itself"
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ def _with_studio(series: str) -> str:
     return f'{name}{{studio="lab"{"," if rest else ""}{rest}}}'
 
 
-def _test(case: Case, trial: Trial, with_text: bool) -> dict[str, Any]:
+def _test(case: Case, trial: Trial, names: Iterable[str], with_text: bool) -> dict[str, Any]:
+    """The case as vmalert-tool reads it, of which each name of an alert in turn is expected."""
     firing = _expected(case, trial.expected, with_text)
     moments = sorted([(at, False) for at in case.silent] + [(at, True) for at in case.fires])
     return {
@@ -77,10 +82,11 @@ def _test(case: Case, trial: Trial, with_text: bool) -> dict[str, Any]:
             {
                 "eval_time": f"{at}s",
                 "groupname": trial.group,
-                "alertname": case.rule,
+                "alertname": name,
                 "exp_alerts": firing if fires else [],
             }
             for at, fires in moments
+            for name in names
         ],
     }
 
@@ -90,7 +96,15 @@ def _text(rule: Rule, with_text: bool) -> Rule:
     return {**rule, "annotations": annotations}
 
 
-def _run(argv: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+def _group(name: str, found: Sequence[Rule]) -> dict[str, Any]:
+    return {"groups": [{"name": name, "rules": found}]}
+
+
+def _tests(every: int, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    return {"rule_files": ["rules.yml"], "evaluation_interval": f"{every}s", "tests": found}
+
+
+def _run(root: Path, folder: Path, group: dict[str, Any], tests: dict[str, Any]) -> Verdict:
     """Run the tool in a network namespace of its own, since it listens on port 8880 whatever it is told.
 
     It keeps its storage in TMPDIR.
@@ -98,6 +112,10 @@ def _run(argv: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str]
     Raises:
         LabError: it could not judge.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "rules.yml").write_text(json.dumps(group))
+    (folder / "tests.yml").write_text(json.dumps(tests))
+    argv = parts.command(root, PROGRAM, "unittest", f"--files={folder / 'tests.yml'}", "--external.label=studio=lab")
     mapped = [] if os.getuid() == 0 else ["--map-root-user"]
     alone = ["unshare", "--net", *mapped, "sh", "-c", 'ip link set lo up && exec "$0" "$@"']
     done = subprocess.run(
@@ -111,7 +129,7 @@ def _run(argv: Sequence[str], folder: Path) -> "subprocess.CompletedProcess[str]
     )
     if done.returncode and REFUSED not in done.stdout + done.stderr:
         raise LabError(f"vmalert-tool could not judge:\n{done.stdout}{done.stderr}")
-    return done
+    return Verdict(done.returncode == 0, done.stdout + done.stderr)
 
 
 def judge(root: Path, folder: Path, cases: Iterable[Case], trial: Trial, *, with_text: bool = False) -> Verdict:
@@ -126,18 +144,35 @@ def judge(root: Path, folder: Path, cases: Iterable[Case], trial: Trial, *, with
     by_pace: dict[int, list[Case]] = {}
     for case in cases:
         by_pace.setdefault(case.every, []).append(case)
-    for every, found in by_pace.items():
-        own = folder / f"{every}s"
-        own.mkdir(parents=True, exist_ok=True)
-        document = {"groups": [{"name": trial.group, "rules": [_text(rule, with_text) for rule in trial.rules]}]}
-        (own / "rules.yml").write_text(json.dumps(document))
-        tests = [_test(case, trial, with_text) for case in found]
-        (own / "tests.yml").write_text(
-            json.dumps({"rule_files": ["rules.yml"], "evaluation_interval": f"{every}s", "tests": tests})
-        )
-        argv = parts.command(root, PROGRAM, "unittest", f"--files={own / 'tests.yml'}", "--external.label=studio=lab")
-        done = _run(argv, own)
-        if done.returncode:
-            return Verdict(False, done.stdout + done.stderr)
-        said.append(done.stdout)
+    group = _group(trial.group, [_text(rule, with_text) for rule in trial.rules])
+    for every, own in by_pace.items():
+        tests = _tests(every, [_test(case, trial, [case.rule], with_text) for case in own])
+        verdict = _run(root, folder / f"{every}s", group, tests)
+        if not verdict.passed:
+            return verdict
+        said.append(verdict.said)
     return Verdict(True, "".join(said))
+
+
+def told_apart(root: Path, folder: Path, case: Case, trial: Trial, variants: Mapping[str, Sequence[Rule]]) -> set[str]:
+    """Which variants of the trial's rules does the case tell from them: those that do not do what it expects?
+
+    All are evaluated at once, as alerts of one group with the variants' names, on the same stored samples; so are the
+    rules themselves, which must do what it expects.
+
+    Raises:
+        LabError: it could not be judged, or the rules themselves do not hold.
+    """
+    left, odd = {ITSELF: trial.expected, **variants}, set[str]()
+    while True:
+        found = [{**_text(rule, False), "alert": name} for name, own in left.items() for rule in own]
+        tests = _tests(case.every, [_test(case, trial, left, False)])
+        verdict = _run(root, folder, _group(trial.group, found), tests)
+        # It stops at the first that cannot be evaluated at all, and names that one alone.
+        cannot = set(NOT_EVALUATED.findall(verdict.said))
+        odd |= cannot or set(NOT_AS_EXPECTED.findall(verdict.said))
+        if ITSELF in odd or (not odd and not verdict.passed):
+            raise LabError(f"{case.rule}, {case.name}: the rule itself does not hold:\n{verdict.said}")
+        if not cannot:
+            return odd
+        left = {name: own for name, own in left.items() if name not in cannot}

@@ -12,19 +12,21 @@ ALERTS: Final = ROOT / "alerts"
 # Each file is a group of rules, evaluated this often (seconds).
 GROUPS: Final = {"shop": 10, "slow": 60, "system": 15}
 KEYS: Final = frozenset(
-    {"alert", "each", "types", "severity", "threshold", "expr", "for", "inhibits", "same", "summary", "description"}
+    {"alert", "each", "types", "severity", "threshold", "values", "expr", "for", "inhibits", "same"}
+    | {"summary", "description"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An entry of the catalogue."""
+    """An entry of the catalogue; `values` are the numbers of its expression besides the threshold, by name."""
 
     name: str
     each: str
     types: tuple[str, ...]
     severity: str
     threshold: float | None
+    values: dict[str, float]
     expr: str
     hold: str | None
     inhibits: tuple[str, ...]
@@ -43,6 +45,7 @@ def _alert(group: str, entry: dict[str, Any]) -> Alert:
         types=tuple(entry.get("types", [group])),
         severity=entry["severity"],
         threshold=entry.get("threshold"),
+        values=entry.get("values", {}),
         expr=entry["expr"],
         hold=entry.get("for"),
         inhibits=tuple(entry.get("inhibits", ())),

@@ -1,7 +1,8 @@
 """The alert catalogue (alerts/*.yaml) for one studio: vmalert's rule groups.
 
-An entry's `expr` and `description` have `<<name>>` where a value of the inventory, or its own threshold, goes. The
-value is quoted for the syntax around it, whatever it is, so an entry can be written without a thought of escaping.
+An entry's `expr` and `description` have `<<name>>` where a value of the inventory, its own threshold, or one of its own
+values goes. It is quoted for the syntax around it, whatever it is, so an entry can be written without a thought of
+escaping.
 """
 
 import re
@@ -39,7 +40,7 @@ def _in_text(value: str | int | float | Duration) -> str:
 
 def _rules(studio: Studio, alert: Alert, found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for subject in found:
-        values = {**subject, "threshold": alert.threshold}
+        values = {**subject, **alert.values, "threshold": alert.threshold}
         expr = _fill(alert.expr, values, _in_expression)
         description = _fill(alert.description, values, _in_text)
         for kind in alert.types:

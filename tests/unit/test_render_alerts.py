@@ -71,6 +71,33 @@ def test_a_threshold_is_written_once_and_can_be_asked_for() -> None:
         catalogue.threshold("VectorDown")
 
 
+# What is in quotes, braces or `<<>>`, and durations.
+NO_NUMBERS = r'"[^"]*"|\{[^{}]*\}|<<\w+>>|\[[\dsmhd:]+\]|offset \d+[smhd]'
+
+
+def bare_numbers(expr: str) -> list[str]:
+    """The numbers of an expression that have no name; 0 and 1 need none: they say nothing, or on and off."""
+    found: list[str] = re.findall(r"(?<![\w.])\d+(?:\.\d+)?(?:e\d+)?", re.sub(NO_NUMBERS, "", expr))
+    return [number for number in found if float(number) not in (0, 1)]
+
+
+@pytest.mark.parametrize("alert", ENTRIES, ids=lambda a: a.name)
+def test_every_number_of_an_expression_has_a_name(alert: catalogue.Alert) -> None:
+    assert bare_numbers(alert.expr) == []
+    assert alert.values.keys() == {name for name in alert.values if f"<<{name}>>" in alert.expr}
+
+
+def test_a_number_without_a_name_is_found() -> None:
+    expr = 'avg_over_time(a{b="7",c=<<c>>}[5m:10s] offset 2h) / 3.5 > 78 and b2 >= <<threshold>> and on(c) d == 1'
+    assert bare_numbers(expr) == ["3.5", "78"]
+
+
+def test_an_entrys_own_values_are_filled_in() -> None:
+    (rule,) = only("DiskFills24h")
+    assert "[6h], 86400) < 0" in rule["expr"]
+    assert rule["expr"].endswith(">= 36")
+
+
 def test_windows_grow_with_the_interval_of_a_furnace_that_sends_seldom() -> None:
     seldom = {**LAB.furnaces[0].model_dump(), "expected_interval_seconds": 120, "no_data_minutes": 30}
     (rule,) = only("SamplesSparse", changed(furnaces=[seldom]))
