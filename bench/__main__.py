@@ -39,14 +39,16 @@ def main() -> int:
     parser.add_argument("--json", action="store_true", help="for programs")
     parser.add_argument("--rounds", type=int, default=5, help="how often each contender runs (default: 5)")
     args = parser.parse_args()
+    failed = False
     try:
         for name in args.what or TITLES:
             rows = measured(name, args.rounds)
             table.show(TITLES[name], rows, as_json=args.json)
+            failed |= any(row.value == table.FAILED for row in rows)
     except LabError as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    return 0
+    return int(failed)
 
 
 if __name__ == "__main__":

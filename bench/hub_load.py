@@ -6,6 +6,7 @@ A client library costs more than the servers measured here; what is left to do i
 import asyncio
 import itertools
 import json
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -50,24 +51,50 @@ class Connection(asyncio.Protocol):
             self._answered.set_result(self._parser.get_status_code())
         self._parser = httptools.HttpResponseParser(self)
 
+    @property
+    def lost(self) -> bool:
+        return bool(self._transport.is_closing())
+
     def connection_lost(self, error: Exception | None) -> None:
         if self._answered is not None and not self._answered.done():
             self._answered.set_exception(error or ConnectionError("the server hung up"))
 
     async def ask(self, content: bytes) -> int:
-        """Send a request; the status of its answer."""
+        """Send a request; the status of its answer. Raises ConnectionError."""
+        if self.lost:
+            raise ConnectionError("the server hung up")
         self._answered = asyncio.get_running_loop().create_future()
         self._transport.write(content)
         return await self._answered
 
     def close(self) -> None:
-        if self._transport is not None:
-            self._transport.close()
+        self._transport.close()
 
 
 async def connect(port: int, count: int) -> list[Connection]:
     loop = asyncio.get_running_loop()
     return [(await loop.create_connection(Connection, "127.0.0.1", port))[1] for _ in range(count)]
+
+
+class Crowd:
+    """Clients with a connection each, opened anew when the server closed it; each has one request at a time."""
+
+    def __init__(self, port: int, connections: list[Connection]) -> None:
+        self._port = port
+        self._connections = connections
+        self._free = [asyncio.Lock() for _ in connections]
+        self.turns = itertools.cycle(range(len(connections)))
+
+    async def ask(self, number: int, content: bytes, answers: Answers) -> None:
+        """One client's request; the time that it takes is neither that of connecting nor of waiting for its turn."""
+        async with self._free[number]:
+            if self._connections[number].lost:
+                (self._connections[number],) = await connect(self._port, 1)
+            await _timed(self._connections[number], content, answers)
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
 
 
 async def _timed(connection: Connection, content: bytes, answers: Answers) -> None:
@@ -94,15 +121,18 @@ async def as_fast_as_possible(port: int, requests: Sequence[bytes], at_once: int
     return rate, answers
 
 
-async def evenly(connections: Sequence[Connection], requests: Sequence[bytes], rate: float) -> Answers:
-    """`rate` requests a second, evenly, each connection in its turn: what a request takes, not how long a queue is."""
+async def evenly(crowd: Crowd, requests: Sequence[tuple[int, bytes]], rate: float) -> Answers:
+    """Clients' requests, `rate` a second, evenly: what a request takes, not how long a queue is."""
     answers = Answers()
     began = time.perf_counter()
 
-    async def work(number: int, content: bytes, connection: Connection) -> None:
-        await asyncio.sleep(began + number / rate - time.perf_counter())
-        await _timed(connection, content, answers)
+    async def work(place: int, client: int, content: bytes) -> None:
+        await asyncio.sleep(began + place / rate - time.perf_counter())
+        await crowd.ask(client, content, answers)
 
-    pairs = zip(requests, itertools.cycle(connections), strict=False)
-    await asyncio.gather(*(work(n, content, connection) for n, (content, connection) in enumerate(pairs)))
+    await asyncio.gather(*(work(place, *request) for place, request in enumerate(requests)))
     return answers
+
+
+def p95(values: Sequence[float]) -> float:
+    return statistics.quantiles(values, n=20)[18]

@@ -1,17 +1,19 @@
 """The hub, its peers and a broker as programs of their own, for the hub's benchmark."""
 
 import contextlib
-import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx
 
 ROOT = Path(__file__).parent.parent
+END_SECONDS = 10
+AT_ONCE = 16
 sys.path.insert(0, str(ROOT / "tests" / "services"))
 
 from hub_broker import Mosquitto  # noqa: E402
@@ -23,13 +25,15 @@ __all__ = ["ADMIN", "HubProcess", "admin_of", "broker", "enrolled", "hub", "metr
 
 @contextlib.contextmanager
 def hub(folder: Path, **given: str) -> Iterator[HubProcess]:
-    """A hub as it runs on a host, its log going to a file."""
-    fd = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    try:
-        with HubProcess(folder, f"sqlite:///{folder}/hub.db", stdout=fd, **given) as process:
-            yield process
-    finally:
-        os.close(fd)
+    """A hub as it runs on a host, its log going to a file; it must end when it is told."""
+    with (
+        (folder / "log").open("ab") as log,
+        HubProcess(folder, f"sqlite:///{folder}/hub.db", stdout=log.fileno(), **given) as hub,
+    ):
+        yield hub
+        assert hub.process is not None  # noqa: S101
+        hub.process.terminate()
+        hub.process.wait(END_SECONDS)
 
 
 @contextlib.contextmanager
@@ -67,8 +71,9 @@ def broker(folder: Path) -> Iterator[Mosquitto]:
 
 
 def enrolled(client: httpx.Client, count: int) -> list[dict[str, str]]:
-    """The headers of so many devices."""
-    return [enrol(client, f"d{n}") for n in range(count)]
+    """The headers of so many devices, enrolled some at a time: each waits for the disk."""
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(lambda number: enrol(client, f"d{number}"), range(count)))
 
 
 @contextlib.contextmanager

@@ -6,6 +6,9 @@ from dataclasses import asdict, dataclass
 from rich.console import Console
 from rich.table import Table
 
+FAILED = "failed"
+"""The value of a row that could not be measured."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
