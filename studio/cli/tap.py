@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from studio.cli import chosen
+from studio.cli import chosen, tap_names
 from studio.cli.outcome import Exit, Stop
 from studio.host import hostctl_json
 from studio.host.terminal import attach, has_terminal
@@ -27,7 +27,7 @@ def argv(studio: Studio, command: str, arguments: Sequence[str], *, terminal: bo
 
 
 def _running(studio: Studio) -> None:
-    """Raises Stop unless the real Vector runs."""
+    """Raises Stop unless Vector runs."""
     components: list[dict[str, Any]] = hostctl_json(studio, "status", "--json")["components"]
     vector = next((c for c in components if c["name"] == NAME), None)
     if vector is None or vector["state"] != "active":
@@ -37,12 +37,6 @@ def _running(studio: Studio) -> None:
             f"{studio.name}: Vector is not running ({state}): see `studio status {studio.name}`, and on the host "
             f"`journalctl _SYSTEMD_USER_UNIT={NAME}.service`",
         )
-    if vector["stand_in"]:
-        raise Stop(
-            Exit.FAILED,
-            f"{studio.name}: a stand-in runs here in Vector's place, and it has no tap and no top; its metrics are "
-            f"there: curl -s http://127.0.0.1:{studio.ports.vector_metrics}/metrics",
-        )
 
 
 def vector(command: str, name: str | None, arguments: Sequence[str]) -> None:
@@ -51,6 +45,8 @@ def vector(command: str, name: str | None, arguments: Sequence[str]) -> None:
     terminal = has_terminal()
     if command == "top" and not terminal:
         raise Stop(Exit.BAD_INPUT, "studio top draws on a terminal, and this is none; studio tap works in a pipe")
+    if wrong := tap_names.unknown(studio, command, arguments):
+        raise Stop(Exit.BAD_INPUT, f"{studio.name}: {wrong}")
     _running(studio)
     code = attach(studio, argv(studio, command, arguments, terminal=terminal))
     if code not in INTERRUPTED:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -37,8 +38,8 @@ class Far:
         self.vector("active")
         self.does("exit 0")
 
-    def vector(self, state: str, *, stand_in: bool = False) -> None:
-        found = {"components": [{"name": "vector", "state": state, "stand_in": stand_in}]}
+    def vector(self, state: str) -> None:
+        found = {"components": [{"name": "vector", "state": state}]}
         (self.folder / "status").write_text(json.dumps(found))
 
     def does(self, lines: str) -> None:
@@ -125,13 +126,46 @@ def test_a_vector_that_does_not_run_is_told(state: str, far: Far, capfd: Output)
     assert not far.asked
 
 
-def test_a_stand_in_is_told_to_have_no_tap(far: Far, capfd: Output) -> None:
-    far.vector("active", stand_in=True)
-    assert run(["tap", str(far.inventory)]) == 1
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["furnac"], "Vector has no component with an output 'furnac'; did you mean furnace? There are: broker, "),
+        (["furnace,nothing-like-it"], "no component with an output 'nothing-like-it'; there are: broker, "),
+        (["--outputs-of", "furnace_series"], "Vector has no component with an output 'furnace_series'"),
+        (["--inputs-of=broker"], "Vector has no component with inputs 'broker'; there are: by_kind, "),
+        (["by_kind"], "no component with an output 'by_kind'; did you mean by_kind."),
+    ],
+)
+def test_a_component_that_is_none_is_told_before_the_host_is_asked(
+    words: list[str], message: str, far: Far, capfd: Output
+) -> None:
+    assert run(["tap", str(far.inventory), *words]) == 2
     told = capfd.readouterr().err
-    assert "a stand-in runs here in Vector's place, and it has no tap and no top" in told
-    assert "http://127.0.0.1:9598/metrics" in told
+    assert told.startswith("studio: far: ")
+    assert message in told
+    assert told.count("\n") == 1
     assert not far.asked
+
+
+@pytest.mark.usefixtures("at_a_terminal")
+def test_top_knows_the_components_too(far: Far, capfd: Output) -> None:
+    assert run(["top", str(far.inventory), "-c", "by_kind,furnance"]) == 2
+    assert "Vector has no component 'furnance'; did you mean furnace? There are: broker, " in capfd.readouterr().err
+    assert run(["top", str(far.inventory), "-c", "*_series", "--interval", "500"]) == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["by_kind.*", "--limit", "3", "-q"],
+        ["furnace,dead_letter", "--interval", "200", "--format", "json"],
+        ["--inputs-of", "*_series", "--outputs-of", "furnace.dropped", "-d", "5000"],
+        ["--limit"],
+    ],
+)
+def test_patterns_options_and_what_vector_must_refuse_itself_are_passed_on(words: list[str], far: Far) -> None:
+    assert run(["tap", str(far.inventory), *words]) == 0
+    assert far.argv[-1].endswith(f" {' '.join(shlex.quote(word) for word in words)}; fi")
 
 
 def test_vectors_own_error_ends_the_command_with_1(far: Far, capfd: Output) -> None:

@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from vector_standin.api import answer
 from vector_standin.exporter import PrometheusExporter, address, serve
 from vector_standin.log import log
 from vector_standin.mqtt import InternalMetrics, MqttSource
 from vector_standin.schema import Refused
 from vector_standin.sinks import Console, Sink, influx_logs
+from vector_standin.tapping import Taps
 from vector_standin.telemetry import Component, Telemetry
 from vector_standin.topology import Topology
 
@@ -54,13 +56,6 @@ class App:
         else:
             self._sources.append(InternalMetrics(config, component, self._topology))
 
-    def _health(self, path: str) -> tuple[int, str, bytes]:
-        if path != "/health":
-            return 404, "text/plain", b""
-        if self._serving:
-            return 200, "application/json", b'{"ok":true}'
-        return 503, "application/json", b'{"ok":false}'
-
     def _tick(self) -> None:
         while not self._ticking.wait(TICK_SECONDS):
             self._topology.tick()
@@ -77,7 +72,11 @@ class App:
         for thread in self._source_threads:
             thread.start()
         if self._config["api"]["enabled"]:
-            serve(address(self._config["api"]["address"]), self._health)
+            taps = Taps(self._config, self._topology)
+            serve(
+                address(self._config["api"]["address"]),
+                lambda path: answer(path, lambda: self._serving, taps, self._telemetry),
+            )
         self._telemetry.add("started_total", {})
         log("INFO", "Vector has started. (This is the lab's stand-in.)")
 

@@ -6,35 +6,28 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import NoReturn
 
-from vector_standin import BANNER, config
+from vector_standin import BANNER, config, tap, top
 from vector_standin.app import App
 from vector_standin.log import log
+from vector_standin.options import CONFIG, OK, Parser
 from vector_standin.schema import Refused
 from vector_standin.telemetry import Telemetry
 from vector_standin.topology import Topology
 from vector_standin.unit_tests import run as run_tests
 
-OK = 0
-CONFIG = 78
 DEFAULT_FILE = Path("/etc/vector/vector.yaml")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        self.exit(CONFIG, f"vector (stand-in): {message}; this stand-in implements only what --help shows\n")
-
-
-def _parser(prog: str) -> _Parser:
-    return _Parser(prog=prog, allow_abbrev=False)
+def _parser(prog: str) -> Parser:
+    return Parser(prog=prog, allow_abbrev=False)
 
 
 def _files(arguments: argparse.Namespace) -> list[Path]:
     return [Path(file) for file in arguments.config or arguments.files] or [DEFAULT_FILE]
 
 
-def _with_files(parser: _Parser) -> _Parser:
+def _with_files(parser: Parser) -> Parser:
     parser.add_argument("--config-yaml", "-c", "--config", dest="config", action="append", metavar="FILE")
     return parser
 
@@ -105,7 +98,7 @@ def _run(argv: list[str]) -> int:
 
 def main(argv: list[str]) -> int:
     """The exit code: 0, or 78 for whatever is wrong with the configuration or the command line."""
-    commands = {"validate": _validate, "test": _test}
+    commands = {"validate": _validate, "test": _test, "tap": tap.main, "top": top.main}
     try:
         if argv and argv[0] in commands:
             return commands[argv[0]](argv[1:])

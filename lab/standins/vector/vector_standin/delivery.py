@@ -3,6 +3,7 @@
 import http.client
 import random
 import threading
+import time
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,6 +59,7 @@ class Delivery:
         return False
 
     def _post(self, body: bytes) -> tuple[int | None, str]:
+        began = time.monotonic()
         self._component.add("http_client_requests_sent_total", method="POST")
         try:
             if self._connection is None:
@@ -71,11 +73,17 @@ class Delivery:
         except (OSError, http.client.HTTPException) as error:
             self._close()
             self._component.add("http_client_errors_total", error_kind=type(error).__name__)
+            self._took("error", time.monotonic() - began, error_kind=type(error).__name__)
             return None, str(error) or type(error).__name__
         self._component.add("http_client_responses_total", status=str(response.status))
+        self._took("response", time.monotonic() - began, status=str(response.status))
         if response.status in {200, 204}:
             self._component.add("component_sent_bytes_total", len(body), protocol="http", endpoint=self._host)
         return response.status, f"{response.status} {response.reason}: {said}".strip()
+
+    def _took(self, how: str, seconds: float, **labels: str) -> None:
+        self._component.observe("http_client_rtt_seconds", seconds)
+        self._component.observe(f"http_client_{how}_rtt_seconds", seconds, **labels)
 
     def _close(self) -> None:
         if self._connection:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from vector_standin.histogram import Histogram
+
 TIMESTAMP = "timestamp"
 
 
@@ -31,7 +33,7 @@ class Log:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A counter or gauge; `absolute` values replace, others are added to, what an exporter holds."""
+    """A counter, gauge or histogram; `absolute` values replace, others are added to, what an exporter holds."""
 
     name: str
     value: float
@@ -39,6 +41,7 @@ class Metric:
     namespace: str | None = None
     kind: str = "counter"
     absolute: bool = False
+    histogram: Histogram | None = None
 
     def shown(self) -> dict[str, Any]:
         """The metric as VRL sees it."""

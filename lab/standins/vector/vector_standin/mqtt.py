@@ -17,7 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from vector_standin.event import Log
-from vector_standin.telemetry import Component
+from vector_standin.telemetry import Component, sent_on
 from vector_standin.topology import Topology, deliver
 
 PAUSE_SECONDS = 0.05
@@ -106,7 +106,9 @@ class MqttSource:
         for message in messages:
             if message.qos:
                 self._client.ack(message.mid, message.qos)
+        began = time.monotonic()
         deliver(deliveries)
+        sent_on(self._component, time.monotonic() - began)
 
     def _log(self, message: paho.MQTTMessage) -> Log:
         text = message.payload.decode(errors="replace")
@@ -132,7 +134,9 @@ class InternalMetrics:
             metrics = self._component.telemetry.metrics()
             self._component.received(len(metrics))
             self._component.sent(len(metrics))
+            began = time.monotonic()
             self._topology.emit(self._component.id, metrics)
+            sent_on(self._component, time.monotonic() - began)
 
     def stop(self) -> None:
         self._stop.set()

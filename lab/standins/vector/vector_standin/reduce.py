@@ -82,6 +82,7 @@ class Reduce:
             if final or self._is_over(group, now):
                 del self._groups[key]
                 outputs.add(None, Log(group.fields, group.at))
+                self._component.passed(now - group.created, 1)
                 if not final:
                     self._component.add("stale_events_flushed_total")
         return outputs

@@ -1,6 +1,7 @@
 """Who passes events on to whom. A transform runs in the thread that brings it events; only sinks hold events back."""
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -40,13 +41,19 @@ class Topology:
 
     def connect(self, output: str, consumer: Consumer) -> None:
         """Give all events of an output ("name", or "name.port") to a consumer, too."""
-        self._consumers.setdefault(output, []).append(consumer)
+        self._consumers[output] = [*self._consumers.get(output, ()), consumer]
+
+    def disconnect(self, output: str, consumer: Consumer) -> None:
+        """Give it to the consumer no longer."""
+        self._consumers[output] = [other for other in self._consumers[output] if other is not consumer]
 
     def _run(self, name: str, events: Sequence[Event]) -> list[Delivery]:
         node = self._nodes[name]
+        began = time.monotonic()
         node.component.received(len(events))
         with node.lock:
             outputs = node.transform.run(events)
+        node.component.passed(time.monotonic() - began, sum(map(len, outputs.by_port.values())))
         return self._passed_on(node, outputs)
 
     def _passed_on(self, node: _Node, outputs: Outputs) -> list[Delivery]:
