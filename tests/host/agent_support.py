@@ -57,12 +57,16 @@ class Site:
             ssh_extra_args="-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR",
         )
 
-    def readings(self, seconds: int) -> int:
-        """How many of the camera's readings of the last seconds VictoriaMetrics has."""
-        query = f'sum(count_over_time(camera_temp_mean{{camera="{CAMERA}"}}[{seconds}s]))'
+    def stored(self, what: str, camera: str, seconds: int) -> float:
+        """`count`, `min` or `max` of the camera's mean temperatures of the last seconds in VictoriaMetrics; 0: none."""
+        query = f'{what}_over_time(camera_temp_mean{{camera="{camera}"}}[{seconds}s])'
         url = f"http://127.0.0.1:8428/api/v1/query?latency_offset=1ms&query={quote(query)}"
         rows = json.loads(self.studio.host.exec(["curl", "-fsS", url]).stdout)["data"]["result"]
-        return int(rows[0]["value"][1]) if rows else 0
+        return sum(float(row["value"][1]) for row in rows)
+
+    def readings(self, seconds: int) -> int:
+        """How many of the camera's readings of the last seconds VictoriaMetrics has."""
+        return int(self.stored("count", CAMERA, seconds))
 
     def hub(self, path: str, method: str = "GET", body: dict[str, Any] | None = None) -> Any:
         """What the hub's administrator is answered."""

@@ -101,6 +101,10 @@ def test_each_edge_case_has_its_message_and_changes_nothing(
     assert time.monotonic() - begun < 10
     assert str(caught.value) == message
     assert not re.search(r"[.!?] ?[.!?]", message)
+    last = json.loads(caught.value.__notes__[0].splitlines()[-1])
+    assert (last["event"], last["level"]) == ("provisioning failed", "error")
+    assert last["attempt"]
+    assert (last["message"], last["advice"]) == (caught.value.message, caught.value.advice)
     code, kind = EDGES[edge]
     assert caught.value.exit_code == code
     assert isinstance(caught.value, kind)

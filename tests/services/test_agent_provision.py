@@ -40,6 +40,8 @@ def test_the_device_is_registered_tried_and_configured(device: Path, server: Thi
     assert done == ["validate", "check the disk", "journal", "register", "try the credentials", "back up",
                     "replace the configuration", "rename the marker"]  # fmt: skip
     assert all(line["duration_ms"] >= 0 for line in lines if "step" in line)
+    readable = "others can read the credentials"
+    assert {line["level"]: line["event"] == readable for line in lines} == {"info": False, "warning": True}
     assert lines[-1]["event"] == "provisioning completed"
     assert lines[-1]["device"] == NAME
 
