@@ -42,6 +42,8 @@ class Outbox:
         self._waiting = self._count()
 
     def _open(self) -> sqlite3.Connection:
+        if self._path.exists() and not self._path.is_file():
+            raise errors.InputError([f"{self._path} is not a regular file"], "Take it away: the agent makes its own")
         self._path.touch(mode=0o600)
         database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
         database.executescript(SCHEMA)

@@ -3,6 +3,7 @@
 import io
 import itertools
 import json
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ from standins.thingsboard_standin import Device, ThingsboardStandin
 
 from agent import outbox, run, settings
 from agent.commands import Commands
-from agent.errors import DiskError
+from agent.errors import DiskError, InputError
 from agent.link import WINDOW, Link
 from agent.logs import open_log
 from agent.outbox import Outbox
@@ -189,6 +190,12 @@ def test_a_damaged_outbox_is_set_aside_and_a_new_one_begun(tmp_path: Path) -> No
     waiting.add(TOPIC, {"n": 1})
     assert waiting.waiting == 1
     assert (tmp_path / "outbox.damaged").read_bytes() == b"not a database" * 1000
+
+
+def test_something_else_in_the_outboxs_place_is_told_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / outbox.FILE)
+    with pytest.raises(InputError, match=r"outbox\.db is not a regular file\. Take it away"):
+        box(tmp_path)
 
 
 def test_only_the_agents_account_may_read_it(tmp_path: Path) -> None:
