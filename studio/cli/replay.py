@@ -7,34 +7,34 @@ from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from rich.table import Table
-from rich.text import Text
-
 from studio.cli import chosen
 from studio.cli.outcome import Exit, Stop
+from studio.cli.replay_view import show, time
 from studio.host import Failed, run
 from studio.model import Studio
 from studio.replay import on_host
-from studio.replay.episodes import Episode, episodes, timeline
+from studio.replay.episodes import Episode, episodes
 from studio.replay.question import question
 
 SPAN: Final = re.compile(r"(\d+)([mhdw])")
 UNITS: Final = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-WIDTH: Final = 72
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SECONDS: Final = 1800.0
 
 
-def moment(text: str, now: datetime) -> datetime:
+def moment(option: str, text: str, now: datetime) -> datetime:
     """A time such as 2026-11-20, 2026-11-20T08:30 (this machine's time) or ...Z, or 24h, 7d: so long ago."""
-    if match := SPAN.fullmatch(text):
-        return now - timedelta(**{UNITS[match[2]]: int(match[1])})
     try:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    except ValueError:
-        what = (
-            f"{text!r} is no time: give 2026-11-20, 2026-11-20T08:30, 2026-11-20T08:30Z, or 24h or 7d for so long ago"
-        )
-        raise Stop(Exit.BAD_INPUT, what) from None
+        if match := SPAN.fullmatch(text):
+            found = now - timedelta(**{UNITS[match[2]]: int(match[1])})
+        else:
+            found = datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError):
+        forms = "2026-11-20, 2026-11-20T08:30, 2026-11-20T08:30Z, or 24h or 7d for so long ago"
+        raise Stop(Exit.BAD_INPUT, f"{option}: {text!r} is no time: give {forms}") from None
+    if found < EPOCH:
+        raise Stop(Exit.BAD_INPUT, f"{option}: {text!r} is before 1970, where the storage's time begins")
+    return found
 
 
 def replayed(studio: Studio, begin: datetime, end: datetime, url: str | None) -> list[Episode]:
@@ -47,38 +47,17 @@ def replayed(studio: Studio, begin: datetime, end: datetime, url: str | None) ->
     return episodes(answer.text.splitlines())
 
 
-def _time(at: float) -> str:
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def show(studio: Studio, found: list[Episode], begin: datetime, end: datetime) -> None:
-    """A table of the episodes, then a line of time for each alert."""
-    console = chosen.console()
-    span = f"{_time(begin.timestamp())} to {_time(end.timestamp())}"
-    if not found:
-        console.print(f"{studio.name}: nothing would have fired from {span}")
-        return
-    table = Table("alert", "about", "type", "severity", "from", "for", title=f"{studio.name}, {span}")
-    for e in found:
-        lasted = str(timedelta(seconds=round(e.seconds)))
-        table.add_row(
-            e.alert, Text(e.about), e.labels.get("type", ""), e.labels.get("severity", ""), _time(e.begin), lasted
-        )
-    console.print(table)
-    for (alert, about), bar in timeline(found, begin.timestamp(), end.timestamp(), WIDTH).items():
-        console.print(Text(f"{bar} {alert} {about}"))
-
-
 def replay(name: str | None, since: str, until: str | None, url: str | None, *, as_json: bool) -> None:
     """Tell what would have fired."""
     studio, now = chosen.studio(name), datetime.now(UTC)
-    begin, end = moment(since, now), moment(until, now) if until else now
+    begin, end = moment("--from", since, now), moment("--to", until, now) if until else now
+    first, last = begin.timestamp(), end.timestamp()
     if begin >= end:
-        raise Stop(
-            Exit.BAD_INPUT, f"--from ({_time(begin.timestamp())}) must be before --to ({_time(end.timestamp())})"
-        )
+        raise Stop(Exit.BAD_INPUT, f"--from ({time(first)}) must be before --to ({time(last)})")
+    if end > now:
+        raise Stop(Exit.BAD_INPUT, f"--to ({time(last)}) is in the future, of which nothing is stored: leave it out")
     found = replayed(studio, begin, end, url)
     if as_json:
         print(json.dumps([asdict(episode) for episode in found], indent=2))
     else:
-        show(studio, found, begin, end)
+        show(studio, found, first, last)

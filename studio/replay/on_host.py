@@ -1,6 +1,7 @@
 """Replay rules next to the data; run as a program of its own on the host, with nothing but Python's standard library.
 
-stdin: {"rules": {file: text}, "storage": argv, "vmalert": argv, "cleanup": argv, "from": RFC 3339, "to": RFC 3339};
+stdin: {"rules": {file: text}, "source": URL of the studio's storage, "match": a selector of what must be stored there,
+"storage": argv, "vmalert": argv, "cleanup": argv, "from": RFC 3339, "to": RFC 3339};
 in an argv {folder} is a folder with the rules in rules/, and {port} a free port for the throw-away storage.
 stdout: the lines of /api/v1/export of the ALERTS series. Exit code 1: stderr says why there are none.
 """
@@ -51,6 +52,18 @@ def wait(storage: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
             time.sleep(0.1)
 
 
+def anything_stored(question: dict[str, Any]) -> bool:
+    """Whether the studio's storage has something of that time; so it is taken where that cannot be asked."""
+    times = {"start": question["from"], "end": question["to"]}
+    query = urllib.parse.urlencode({"match[]": question["match"], **times, "reduce_mem_usage": "1"})
+    try:
+        with urllib.request.urlopen(f"{question['source']}/api/v1/export?{query}", timeout=60) as answer:  # noqa: S310 - the operator's
+            return bool(answer.read(1))
+    except (OSError, ValueError):
+        # vmalert asks next, and says what is wrong.
+        return True
+
+
 def alerts(url: str) -> str:
     """Every alert that the replay stored, as lines of JSON."""
     urllib.request.urlopen(f"{url}/internal/force_flush", timeout=60).close()  # noqa: S310 - loopback
@@ -60,6 +73,8 @@ def alerts(url: str) -> str:
 
 
 def replay(question: dict[str, Any], folder: Path) -> str:
+    if not anything_stored(question):
+        sys.exit(f"nothing is stored from {question['from']} to {question['to']}: choose another time")
     rules = folder / "rules"
     rules.mkdir()
     for name, text in question["rules"].items():

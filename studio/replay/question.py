@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from studio.model import Studio
 from studio.render import rules, victoriametrics, vmalert
+from studio.render.escape import metricsql
 from studio.render.vmalert import rule_files
 
 POINTS: Final = 20_000
@@ -69,6 +70,8 @@ def question(studio: Studio, begin: datetime, end: datetime, url: str | None = N
     )
     return {
         "rules": {f"{name}.yml": text for name, text in rule_files(studio, rules.groups(studio)).items()},
+        "source": source,
+        "match": f"{{studio={metricsql(studio.name)}}}",
         "storage": [*storage, *storage_flags(data)],
         "vmalert": [*judge, *vmalert_flags(studio, source, "/rules")],
         "cleanup": [*_as_account(studio), "podman", "rm", "--force", "--ignore", "replay-storage-{port}"],

@@ -76,7 +76,7 @@ def asked(root: Path, of: Studio, url: str, seconds: int) -> dict[str, Any]:
     begin, end = (datetime.fromtimestamp(EPOCH + at, UTC) for at in (0, seconds))
     storage = parts.command(root, "usr/bin/victoria-metrics", *storage_flags("{folder}/data"))
     vmalert = parts.command(root, "usr/bin/vmalert", *vmalert_flags(of, url, "{folder}/rules"))
-    return {**question(of, begin, end), "storage": storage, "vmalert": vmalert, "cleanup": []}
+    return {**question(of, begin, end, url), "storage": storage, "vmalert": vmalert, "cleanup": []}
 
 
 def replay(what: dict[str, Any]) -> subprocess.CompletedProcess[str]:

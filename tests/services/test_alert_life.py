@@ -83,6 +83,13 @@ def test_what_vmalert_cannot_read_is_told_in_its_words(root: Path, day: str) -> 
     assert "Traceback" not in done.stderr
 
 
+def test_a_time_of_which_nothing_is_stored_is_told(root: Path, day: str) -> None:
+    done = replay({**asked(root, STUDIO, day, DAY), "from": "2001-01-01T00:00:00Z", "to": "2001-01-02T00:00:00Z"})
+    assert done.returncode == 1
+    said = "nothing is stored from 2001-01-01T00:00:00Z to 2001-01-02T00:00:00Z: choose another time\n"
+    assert done.stderr == said
+
+
 def test_a_storage_that_is_not_there_is_told(root: Path, day: str) -> None:
     what = {**asked(root, STUDIO, day, DAY), "storage": ["/bin/false"]}
     done = replay(what)

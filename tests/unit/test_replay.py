@@ -1,12 +1,14 @@
 """studio replay: what the host is asked, and what is made of its answer."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from studio.cli import replay
+from studio.cli import replay, replay_view
 from studio.cli.app import run
 from studio.cli.outcome import Stop
 from studio.host.reach import Answer
@@ -85,12 +87,23 @@ def test_containers_are_the_accounts_and_leave_nothing() -> None:
     ],
 )
 def test_times_are_dates_or_spans(text: str, expected: datetime) -> None:
-    assert replay.moment(text, NOW) == expected
+    assert replay.moment("--from", text, NOW) == expected
 
 
-def test_what_is_no_time_is_told() -> None:
-    with pytest.raises(Stop, match="'yesterday' is no time: give 2026-11-20") as stop:
-        replay.moment("yesterday", NOW)
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("yesterday", "--to: 'yesterday' is no time: give 2026-11-20"),
+        ("2026-02-30", "--to: '2026-02-30' is no time"),
+        ("99999999d", "--to: '99999999d' is no time"),
+        ("99999999999999999999w", "is no time"),
+        ("0001-01-01", "is no time|is before 1970"),
+        ("1969-12-30", "--to: '1969-12-30' is before 1970"),
+    ],
+)
+def test_what_is_no_time_is_told(text: str, said: str) -> None:
+    with pytest.raises(Stop, match=said) as stop:
+        replay.moment("--to", text, NOW)
     assert stop.value.code == 2
 
 
@@ -110,11 +123,65 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 def test_the_table_and_the_timeline(answered: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["replay", "lab", "--from", "2026-03-01T12:00Z", "--to", "2026-03-02T12:00Z"]) == 0
     said = capsys.readouterr().out
-    assert "FurnaceTempLow" in said
-    assert "furnace=main" in said
-    assert "0:00:30" in said
-    assert "█" in said
+    firings, timeline = said.split("\n\n")[1:]
+    assert [line.split()[2:] for line in firings.splitlines()[1:]] == [
+        ["15s", "FurnaceTempLow", "furnace=main", "shop", "critical"],
+        ["30s", "FlameOut", "furnace=main", "shop", "critical"],
+        ["15s", "FlameOut", "furnace=main", "shop", "critical"],
+    ]
+    assert [line.split()[:2] for line in timeline.splitlines()[1:]] == [
+        ["FurnaceTempLow", "main"],
+        ["FlameOut", "main"],
+    ]
+    assert "█" in timeline
     assert "def replay(" in answered["argv"][-1]
+
+
+def seen(found: list[str], width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setattr(replay_view.chosen, "console", lambda: Console(width=width, highlight=False))
+    replay_view.show(LAB, episodes(found), BEGIN.timestamp(), NOW.timestamp())
+    return capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_it_fits_a_terminal_and_says_each_name_once_in_the_timeline(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = {"component_id": "furnace_series", "error_type": "request_failed", "instance": "127.0.0.1:9598"}
+    found = [
+        line("VectorErrors", [0, 15], type="system", severity="warning", **about),
+        line("FlameOut", [60, 75], furnace="main", type="shop", severity="critical"),
+        line("FlameOut", [3600, 7200], furnace="glory-hole", type="shop", severity="critical"),
+        line("VectorErrors", [7200, 9000], type="system", severity="warning", component_id="x", error_type="y"),
+    ]
+    said = seen(found, width, monkeypatch, capsys)
+    assert max(map(len, said.splitlines())) <= width
+    timeline = said.split("\n\n")[2]
+    assert [timeline.count(alert) for alert in ("VectorErrors", "FlameOut")] == [1, 1]
+    assert re.findall(r"main|glory-hole", timeline) == ["main", "glory-hole"]
+    assert {len(row.split()[-1]) for row in timeline.splitlines()[1:]} == {len(timeline.splitlines()[-1].split()[-1])}
+
+
+def test_what_is_told_to_both_types_is_one_row(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = [line("AllFurnacesSilent", [0, 15], type=kind, severity="critical") for kind in ("system", "shop")]
+    said = seen(found, 100, monkeypatch, capsys)
+    assert len(re.findall(r"AllFurnacesSilent +shop, system +critical", said)) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(0, "0s"), (30, "30s"), (1900, "31m 40s"), (7200, "2h"), (183_900, "2d 3h"), (86_405, "1d 5s")],
+)
+def test_a_duration_has_two_units_at_most(seconds: float, said: str) -> None:
+    assert replay_view.lasted(seconds) == said
+
+
+def test_nothing_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    said = seen(LINES[1:2], 120, monkeypatch, capsys)
+    assert said.startswith("lab, 2026-03-01")
+    assert said.endswith("nothing would have fired\n")
 
 
 def test_json_for_programs(answered: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -128,6 +195,16 @@ def test_json_for_programs(answered: dict[str, Any], capsys: pytest.CaptureFixtu
 def test_a_time_that_ends_before_it_begins_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["replay", "lab", "--from", "2026-03-02", "--to", "2026-03-01"]) == 2
     assert "must be before" in capsys.readouterr().err
+
+
+def test_a_time_that_is_not_over_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["replay", "lab", "--to", "2999-01-01"]) == 2
+    assert "is in the future" in capsys.readouterr().err
+
+
+def test_a_studio_that_there_is_not_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["replay", "nosuch"]) == 2
+    assert "there is no studio 'nosuch'; there is: lab, rosewood" in capsys.readouterr().err
 
 
 def test_what_the_host_says_is_told(answered: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
