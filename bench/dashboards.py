@@ -17,6 +17,8 @@ from typing import Any, Final
 import requests
 
 from bench import dashboards_history as history
+from bench import dashboards_year as year
+from bench.dashboards_write import CADENCES, write
 from bench.table import Row
 from dashboards.queries import Target, expanded, step, targets
 from lab.plain import parts
@@ -30,7 +32,9 @@ GOAL_SECONDS: Final = 1.0
 RANGES: Final = {"24 h": 86_400, "1 year": 365 * 86_400}
 AT_ONCE: Final = 6
 """Connections that a browser has to one server."""
-EVERY_SECONDS: Final = 60
+FULL_DAYS: Final = 3
+"""So many days have all samples that a studio stores; dashboards read no others of them."""
+OLD_EVERY_SECONDS: Final = 600
 
 
 @contextmanager
@@ -91,25 +95,37 @@ def seconds_of(url: str, asked: list[Target], end: float, seconds: int, *, cold:
         return time.perf_counter() - begun
 
 
-def dashboards(every: int) -> dict[str, dict[str, Any]]:
-    """Each dashboard of the lab's studio, whose furnaces here send so seldom (seconds)."""
+def dashboards() -> dict[str, dict[str, Any]]:
+    """Each dashboard of the lab's studio, whose furnaces here send as often as in most studios."""
     studio = load_studio("lab")
-    furnaces = tuple(f.model_copy(update={"expected_interval_seconds": every}) for f in studio.furnaces)
+    every = {"expected_interval_seconds": CADENCES["furnace"]}
+    furnaces = tuple(f.model_copy(update=every) for f in studio.furnaces)
     rendered = render(studio.model_copy(update={"furnaces": furnaces}))
     return {Path(path).stem: json.loads(artifact.content) for path, artifact in rendered.items()}
 
 
-def measure(days: int = 365, every: int = EVERY_SECONDS) -> list[Row]:
+def stored(url: str, last: int, days: int) -> list[Row]:
+    """Store some days up to a midnight (epoch seconds); tells what it was."""
+    begun = time.perf_counter()
+    full = write(url, last - FULL_DAYS * history.DAY, FULL_DAYS)
+    old = write(url, last - days * history.DAY, days - FULL_DAYS, OLD_EVERY_SECONDS)
+    replayed = year.replay(url, last - history.DAY)
+    series, recorded = year.repeat(url, last - history.DAY, days - 1)
+    took = time.perf_counter() - begun
+    parts_own = f"{len(history.known())} series of the parts, the last {FULL_DAYS} days in full"
+    return [
+        Row(parts_own, f"{(full + old) / 1e6:.0f} million samples", "-", "-", "-", None),
+        Row(f"{series} recorded series, {days} days", f"{recorded / 1e6:.0f} million samples", "-", "-", "-", None),
+        Row("recording them for a day at once", f"{replayed:.1f} s", f"all stored in {took:.0f} s", "-", "-", None),
+    ]
+
+
+def measure(days: int = 365) -> list[Row]:
     """A row for each dashboard and range."""
     last = int(time.time()) // history.DAY * history.DAY
-    rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="bench-dashboards-") as folder, storage(Path(folder)) as url:
-        begun = time.perf_counter()
-        samples = history.write(url, last - days * history.DAY, days, every)
-        took = time.perf_counter() - begun
-        what = f"{len(history.known())} series, {days} days, one sample each {every} s"
-        rows.append(Row(f"stored: {what}", f"{samples / 1e6:.0f} million samples in {took:.0f} s", "-", "-", "-", None))
-        for name, dashboard in dashboards(every).items():
+        rows = stored(url, last, days)
+        for name, dashboard in dashboards().items():
             asked = list(targets(dashboard))
             for label, seconds in RANGES.items():
                 cold = min(seconds_of(url, asked, last, seconds, cold=True) for _ in range(2))

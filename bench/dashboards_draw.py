@@ -12,12 +12,13 @@ from typing import Any, Final
 
 from bench import dashboards_history as history
 from bench.dashboards import ask, dashboards, storage
-from bench.dashboards_svg import Svg, figure, graph, heatmap
+from bench.dashboards_svg import figure, graph, heatmap
+from bench.dashboards_write import write
+from bench.svg import Svg
 from dashboards.queries import Target
 from studio.paths import ROOT
 
 SHOWN_SECONDS: Final = 86_400
-EVERY_SECONDS: Final = 60
 COLUMN, LINE, TOP = 50, 30, 44
 
 
@@ -66,8 +67,8 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     last = int(time.time()) // history.DAY * history.DAY
     with tempfile.TemporaryDirectory(prefix="draw-dashboards-") as data, storage(Path(data)) as url:
-        history.write(url, last - 3 * history.DAY, 3, EVERY_SECONDS)
-        for name, dashboard in dashboards(EVERY_SECONDS).items():
+        write(url, last - 3 * history.DAY, 3)
+        for name, dashboard in dashboards().items():
             # Four in the afternoon: a busy hour.
             drawn = picture(url, dashboard, last - 8 * 3600)
             target = folder / f"{name}.svg"

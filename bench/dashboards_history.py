@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import requests
-
 SERIES: Final = Path(__file__).with_name("dashboards_series.json")
 DAY: Final = 86_400
 COUNTERS: Final = ("_total", "_bucket", "_count", "_sum")
@@ -30,6 +28,16 @@ USUAL: Final = {
 }
 """Where what a studio of a few minutes has is not what one of years has."""
 A_DAY: Final = {
+    "vector_http_client_rtt_seconds_sum": 40,
+    "vector_http_client_rtt_seconds_count": 9_000,
+    "vector_source_send_batch_latency_seconds_sum": 9,
+    "vector_source_send_batch_latency_seconds_count": 17_000,
+    "vminsert_request_duration_seconds_sum": 60,
+    "vminsert_request_duration_seconds_count": 30_000,
+    "vmalert_iteration_duration_seconds_sum": 900,
+    "vmalert_iteration_duration_seconds_count": 6_000,
+    "alertmanager_notification_latency_seconds_sum": 4,
+    "alertmanager_notification_latency_seconds_count": 60,
     "node_disk": 2e9,
     "node_network": 4e8,
     "vm_rows_inserted": 3e6,
@@ -45,9 +53,7 @@ A_DAY: Final = {
 BUSY: Final = {"user": 0.24, "system": 0.1, "iowait": 0.03}
 """Share of a core at the busiest hour, by mode."""
 SELDOM: Final = ("runner_error", "dead_letters", "streaming_errors")
-NEVER: Final = ("discarded", "ignored", "failed", "failures", "errors_total")
-CLOCKS: Final = frozenset({"node_time_seconds", "pipeline_canary_sent_seconds"})
-STARTED: Final = frozenset({"process_start_time_seconds", "node_boot_time_seconds"})
+NEVER: Final = ("discarded", "ignored", "failed", "failures", "errors_total", "missed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +87,8 @@ def _rng(series: Series, *, without: str = "") -> random.Random:
 
 def _counted(series: Series, times: list[int]) -> Iterator[float]:
     rng = _rng(series, without="le")
-    a_day, spread = rng.choice((100, 300, 900)), rng.uniform(0.5, 2)
+    a_day: float = rng.choice((100, 300, 900))
+    spread = rng.uniform(0.5, 2)
     a_day = next((many for start, many in A_DAY.items() if series.name.startswith(start)), a_day)
     if any(word in series.name for word in SELDOM):
         a_day = 6
@@ -94,6 +101,8 @@ def _counted(series: Series, times: list[int]) -> Iterator[float]:
     sums, total = [0.0], sum(rhythm(t) for t in times)
     for second in times:
         sums.append(sums[-1] + rhythm(second) / total)
+    if series.name.endswith("_seconds_sum"):
+        return (round(a_day * done * share, 3) for done in sums[1:])
     return (math.floor(a_day * done * share) for done in sums[1:])
 
 
@@ -141,7 +150,7 @@ def _gauge(series: Series, times: list[int]) -> Iterator[float]:
         "hub_runs_active",
         "live_queue_events",
         "provision_waits_in_progress",
-        "vector_buffer_events",
+        "vector_buffer_size_events",
     }:
         return (float(round(4 * rhythm(second) * rng.random())) for second in times)
     if not usual:
@@ -161,31 +170,3 @@ def day(series: Series, every: int) -> list[float]:
     if series.name.startswith("node_cpu"):
         return list(_cpu(series, times, every))
     return list(_counted(series, times) if series.name.endswith(COUNTERS) else _gauge(series, times))
-
-
-def write(url: str, first: int, days: int, every: int) -> int:
-    """Give VictoriaMetrics whole days from `first` (epoch seconds, a midnight) on; returns the number of samples."""
-    session, samples = requests.Session(), 0
-    texts = []
-    for series in known():
-        values = day(series, every)
-        kept = [n for n, value in enumerate(values) if series.name != "ALERTS" or value >= 0]
-        head = f'{{"metric":{json.dumps(series.labels)},"values":['
-        texts.append((series, head, kept, ",".join(f"{values[n]:.10g}" for n in kept)))
-    for number in range(days):
-        midnight = first + number * DAY
-        stamps = [(midnight + second) * 1000 for second in range(0, DAY, every)]
-        whole = ",".join(map(str, stamps))
-        lines = []
-        for series, head, kept, ready in texts:
-            times = whole if len(kept) == len(stamps) else ",".join(str(stamps[n]) for n in kept)
-            values = ready
-            if series.name in CLOCKS:
-                values = ",".join(str(stamp // 1000 - 2) for stamp in stamps)
-            elif series.name in STARTED:
-                values = ",".join([str(midnight)] * len(stamps))
-            lines.append(f'{head}{values}],"timestamps":[{times}]}}\n')
-            samples += len(kept)
-        session.post(f"{url}/api/v1/import", data="".join(lines).encode(), timeout=300).raise_for_status()
-    session.get(f"{url}/internal/force_flush", timeout=300).raise_for_status()
-    return samples

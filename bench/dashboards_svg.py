@@ -1,101 +1,17 @@
 """Panels as SVG: figures, graphs, heat maps, with Grafana's units and thresholds."""
 
 import math
-from collections.abc import Callable, Sequence
-from html import escape
+from collections.abc import Sequence
 from typing import Any, Final
 
-Box = tuple[float, float, float, float]
-Points = list[tuple[float, float]]
+from bench.svg import Box, Points, Svg
+from bench.units import shown
+
 Data = Sequence[tuple[str, str, Points]]
 COLOURS: Final = ("#73BF69", "#F2CC0C", "#5794F2", "#FF9830", "#F2495C", "#B877D9", "#8AB8FF", "#96D98D", "#FFB357")
 NAMED: Final = {"green": "#73BF69", "red": "#F2495C", "orange": "#FF9830", "blue": "#5794F2"}
 POINTS: Final = 160
 LETTER: Final = 5.8
-
-
-class Svg:
-    """A growing picture on Grafana's dark ground."""
-
-    def __init__(self, width: float, height: float) -> None:
-        self._parts = [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
-            f'font-family="Inter,Helvetica,Arial,sans-serif"><rect width="{width}" height="{height}" fill="#111217"/>'
-        ]
-
-    def rect(self, box: Box, fill: str) -> None:
-        x, y, width, height = box
-        self._parts.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{height:.1f}" fill="{fill}"/>')
-
-    def text(  # noqa: PLR0913 - what a text is, each by its name
-        self,
-        x: float,
-        y: float,
-        text: str,
-        *,
-        size: int = 11,
-        fill: str = "#ccccdc",
-        weight: str = "normal",
-        anchor: str = "start",
-    ) -> None:
-        place = f'x="{x:.0f}" y="{y:.0f}" font-size="{size}" font-weight="{weight}" text-anchor="{anchor}"'
-        self._parts.append(f'<text {place} fill="{fill}">{escape(text)}</text>')
-
-    def line(self, points: Points, colour: str, *, dashed: bool = False, width: float = 1.2) -> None:
-        text = " ".join(f"{x:.0f},{y:.1f}" for x, y in points)
-        dash = ' stroke-dasharray="6 5"' if dashed else ""
-        self._parts.append(f'<polyline points="{text}" fill="none" stroke="{colour}" stroke-width="{width}"{dash}/>')
-
-    def done(self) -> str:
-        return "\n".join([*self._parts, "</svg>", ""])
-
-
-def _scaled(value: float, units: Sequence[str], base: float) -> str:
-    number = 0
-    while abs(value) >= base and number < len(units) - 1:
-        value, number = value / base, number + 1
-    return f"{value:.3g} {units[number]}".strip()
-
-
-def _seconds(value: float) -> str:
-    for length, name in ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"), (0.001, "ms")):
-        if abs(value) >= length:
-            return f"{value / length:.3g} {name}"
-    return f"{value * 1e6:.3g} µs"
-
-
-def _bytes(value: float) -> str:
-    return _scaled(value, ("B", "KiB", "MiB", "GiB", "TiB"), 1024)
-
-
-def _plain(value: float) -> str:
-    return _scaled(value, ("", "K", "Mil", "Bil"), 1000)
-
-
-def _whole(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
-
-
-WRITTEN: Final[dict[str, Callable[[float], str]]] = {
-    "bool_on_off": lambda value: "On" if value else "Off",
-    "percentunit": lambda value: f"{value * 100:.3g} %",
-    "bytes": _bytes,
-    "Bps": lambda value: f"{_bytes(value)}/s",
-    "s": _seconds,
-    "celsius": lambda value: f"{_whole(value)} °C",
-    "volt": lambda value: f"{_whole(value)} V",
-    "percent": lambda value: f"{_whole(value)} %",
-    "lux": lambda value: f"{_whole(value)} lx",
-    "ms": lambda value: f"{_whole(value)} ms",
-    "ops": lambda value: f"{_plain(value)} ops/s",
-    "cps": lambda value: f"{_plain(value)} c/s",
-    "reqps": lambda value: f"{_plain(value)} req/s",
-}
-
-
-def shown(value: float, unit: str) -> str:
-    """A value in its unit, as short as Grafana writes it."""
-    return WRITTEN.get(unit, _plain)(value)
 
 
 def _frame(svg: Svg, box: Box, panel: dict[str, Any]) -> Box:

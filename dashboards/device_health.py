@@ -1,13 +1,13 @@
 """`device_health`: the studio's host itself, by node_exporter's names, which Alloy gives too."""
 
 from dashboards.frame import Dashboard, Row
-from dashboards.panels import OFF_ON, STUDIO, Query, Rules, above, below, lines, number, with_runbook
+from dashboards.panels import OFF_ON, Query, Rules, above, below, lines, number, with_runbook
+from dashboards.recorded import STUDIO
+from dashboards.shown import held, rate_by
 
 ROOT = f'{STUDIO},mountpoint="/"'
 MEMORY = f"node_memory_MemAvailable_bytes{{{STUDIO}}}"
 FREE = f"min(node_filesystem_avail_bytes{{{ROOT}}}) / min(node_filesystem_size_bytes{{{ROOT}}})"
-DISK = f'{STUDIO},device!~"loop.*|ram.*|dm-.*"'
-NET = f'{STUDIO},device!~"lo|veth.*|ifb.*"'
 
 
 def device_health(rules: Rules) -> Dashboard:
@@ -94,27 +94,25 @@ def device_health(rules: Rules) -> Dashboard:
             "Processor",
             "Share of all cores by what they do.",
             "percentunit",
-            Query(
-                f'sum by (mode) (rate(node_cpu_seconds_total{{{STUDIO},mode!="idle"}}[$__rate_interval]))'
-                f" / scalar(count(count by (cpu) (node_cpu_seconds_total{{{STUDIO}}})))",
-                "{{mode}}",
-            ),
+            Query(rate_by("node_cpu_seconds_total", "mode"), "{{mode}}"),
             zero=True,
         ),
         lines(
             "Load",
             "Tasks that run or want to, on average.",
             "short",
-            Query(f"max(node_load1{{{STUDIO}}})", "1 minute"),
-            Query(f"max(node_load15{{{STUDIO}}})", "15 minutes"),
+            Query(held("max", "node_load1"), "1 minute"),
+            Query(held("max", "node_load15"), "15 minutes"),
             zero=True,
         ),
         lines(
             "Memory",
             "What programs use, and what they can still have.",
             "bytes",
-            Query(f"min(node_memory_MemTotal_bytes{{{STUDIO}}}) - min({MEMORY})", "used"),
-            Query(f"min({MEMORY})", "available"),
+            Query(
+                f"{held('min', 'node_memory_MemTotal_bytes')} - {held('min', 'node_memory_MemAvailable_bytes')}", "used"
+            ),
+            Query(held("min", "node_memory_MemAvailable_bytes"), "available"),
             zero=True,
         ),
         with_runbook(
@@ -123,8 +121,8 @@ def device_health(rules: Rules) -> Dashboard:
                 "Share of each file system.",
                 "percentunit",
                 Query(
-                    f'min by (mountpoint) (node_filesystem_avail_bytes{{{STUDIO},fstype!~"tmpfs|ramfs|overlay"}}'
-                    f' / node_filesystem_size_bytes{{{STUDIO},fstype!~"tmpfs|ramfs|overlay"}})',
+                    f"{held('min', 'node_filesystem_avail_bytes', 'mountpoint')}"
+                    f" / {held('min', 'node_filesystem_size_bytes', 'mountpoint')}",
                     "{{mountpoint}}",
                 ),
                 steps=below(rules, "DiskAlmostFull"),
@@ -139,7 +137,7 @@ def device_health(rules: Rules) -> Dashboard:
                 "Temperature",
                 "Each thermal zone of the host.",
                 "celsius",
-                Query(f"max by (zone, type) (node_thermal_zone_temp{{{STUDIO}}})", "{{type}} {{zone}}"),
+                Query(held("max", "node_thermal_zone_temp", "zone, type"), "{{type}} {{zone}}"),
                 steps=above(rules, "HostHot"),
                 none="no sensor",
             ),
@@ -151,8 +149,8 @@ def device_health(rules: Rules) -> Dashboard:
                 "Clock",
                 "How far the clock is from the time server's, and how far it may be.",
                 "s",
-                Query(f"max(abs(node_timex_offset_seconds{{{STUDIO}}}))", "offset"),
-                Query(f"max(node_timex_maxerror_seconds{{{STUDIO}}})", "largest error"),
+                Query(held("avg", "node_timex_offset_seconds"), "offset"),
+                Query(held("max", "node_timex_maxerror_seconds"), "largest error"),
             ),
             rules,
             "ClockUnsynced",
@@ -162,25 +160,16 @@ def device_health(rules: Rules) -> Dashboard:
             "Disk traffic",
             "Bytes a second of each disk.",
             "Bps",
-            Query(f"sum by (device) (rate(node_disk_read_bytes_total{{{DISK}}}[$__rate_interval]))", "{{device}} read"),
-            Query(
-                f"sum by (device) (rate(node_disk_written_bytes_total{{{DISK}}}[$__rate_interval]))",
-                "{{device}} written",
-            ),
+            Query(rate_by("node_disk_read_bytes_total", "device"), "{{device}} read"),
+            Query(rate_by("node_disk_written_bytes_total", "device"), "{{device}} written"),
             zero=True,
         ),
         lines(
             "Network",
             "Bytes a second of each interface.",
             "Bps",
-            Query(
-                f"sum by (device) (rate(node_network_receive_bytes_total{{{NET}}}[$__rate_interval]))",
-                "{{device}} received",
-            ),
-            Query(
-                f"sum by (device) (rate(node_network_transmit_bytes_total{{{NET}}}[$__rate_interval]))",
-                "{{device}} sent",
-            ),
+            Query(rate_by("node_network_receive_bytes_total", "device"), "{{device}} received"),
+            Query(rate_by("node_network_transmit_bytes_total", "device"), "{{device}} sent"),
             zero=True,
         ),
     ]

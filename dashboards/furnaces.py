@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
+from dashboards.devices import of_cameras, of_plants
+from dashboards.flames import burners, flame
 from dashboards.frame import Dashboard, Row
+from dashboards.inventory import label, of
 from dashboards.panels import (
     BAD,
     COLD,
-    STUDIO,
     PanelBuilder,
     Query,
     Rules,
@@ -17,20 +19,8 @@ from dashboards.panels import (
     number,
     with_runbook,
 )
-from studio.model import Camera, Furnace, Plant, Studio
-
-TEMPERATURE = "furnace_furnace_temp"
-FLAME = "furnace_flame_voltage"
-
-
-def label(device: str) -> str:
-    """The placeholder for a device's name for people, which may hold anything: it is filled in with its quoting."""
-    return f"<<label {device}>>"
-
-
-def _of(furnace: Furnace) -> str:
-    # An id has nothing in it that MetricsQL or JSON would have to quote.
-    return f'{STUDIO},furnace="{furnace.id}"'
+from dashboards.shown import held, recorded
+from studio.model import Furnace, Studio
 
 
 def _now(furnace: Furnace, width: int, rules: Rules) -> PanelBuilder:
@@ -38,7 +28,7 @@ def _now(furnace: Furnace, width: int, rules: Rules) -> PanelBuilder:
         label(furnace.id),
         f"The newest temperature of the last {furnace.no_data_minutes} minutes, on the colour of its limits.",
         "celsius",
-        Query(f"max(last_over_time({TEMPERATURE}{{{_of(furnace)}}}[{furnace.no_data_minutes}m]))", furnace.id),
+        Query(f"max(last_over_time(furnace_furnace_temp{{{of(furnace)}}}[{furnace.no_data_minutes}m]))", furnace.id),
         steps=between(furnace.low_celsius, furnace.high_celsius),
         width=width,
         decimals=0,
@@ -48,7 +38,7 @@ def _now(furnace: Furnace, width: int, rules: Rules) -> PanelBuilder:
 
 def _share(furnace: Furnace) -> str:
     expected = 300 / furnace.expected_interval_seconds
-    return f"sum(count_over_time({TEMPERATURE}{{{_of(furnace)}}}[5m])) / {expected:g}"
+    return f"{recorded('furnace:furnace_furnace_temp:count5m', of(furnace))} / {expected:g}"
 
 
 def _temperatures(furnaces: Sequence[Furnace], rules: Rules) -> list[PanelBuilder]:
@@ -56,9 +46,9 @@ def _temperatures(furnaces: Sequence[Furnace], rules: Rules) -> list[PanelBuilde
         "Temperatures",
         "Every furnace; dashed are its limits.",
         "celsius",
-        Query(f"max by (furnace, label) ({TEMPERATURE}{{{STUDIO}}})", "{{label}}"),
-        Query(f"max by (furnace) (furnace_limit_low{{{STUDIO}}})", "{{furnace}} low"),
-        Query(f"max by (furnace) (furnace_limit_high{{{STUDIO}}})", "{{furnace}} high"),
+        Query(held("avg", "furnace_furnace_temp", "furnace, label"), "{{label}}"),
+        Query(held("max", "furnace_limit_low", "furnace"), "{{furnace}} low"),
+        Query(held("max", "furnace_limit_high", "furnace"), "{{furnace}} high"),
         width=24,
         height=10,
     )
@@ -74,13 +64,9 @@ def _temperatures(furnaces: Sequence[Furnace], rules: Rules) -> list[PanelBuilde
         with_runbook(
             lines(
                 "Change in ten minutes",
-                "How much warmer or colder each furnace has become.",
+                "How much warmer or colder each furnace has become; of more than two days, the most it fell.",
                 "celsius",
-                Query(
-                    f"max by (furnace) (avg_over_time({TEMPERATURE}{{{STUDIO}}}[2m])"
-                    f" - avg_over_time({TEMPERATURE}{{{STUDIO}}}[2m] offset 10m))",
-                    "{{furnace}}",
-                ),
+                Query(recorded("furnace:furnace_furnace_temp:delta10m"), "{{furnace}}"),
                 steps=((None, BAD), (-falls, "green")),
             ),
             rules,
@@ -104,68 +90,12 @@ def _temperatures(furnaces: Sequence[Furnace], rules: Rules) -> list[PanelBuilde
     ]
 
 
-def _flame(furnace: Furnace, rules: Rules) -> list[PanelBuilder]:
-    limits = furnace.flame_voltage
-    if limits is None:
-        return []
-    of = _of(furnace)
-    return [
-        with_runbook(
-            lines(
-                f"Flame of {label(furnace.id)}",
-                "Mean, least and most of the flame sensor; below the lower line the flame is out.",
-                "volt",
-                Query(f"avg({FLAME}{{{of}}})", "mean"),
-                Query(f"min({FLAME}_min{{{of}}})", "least"),
-                Query(f"max({FLAME}_max{{{of}}})", "most"),
-                steps=between(limits.low, limits.high),
-            ),
-            rules,
-            "FlameOut",
-            "FlameAnomaly",
-            "FlameDrift",
-            "FlameSensorImplausible",
-        ),
-        with_runbook(
-            lines(
-                f"Unsteadiness of {label(furnace.id)}",
-                "Deviation of the flame voltage by its mean, over five minutes.",
-                "percentunit",
-                Query(f"max(stddev_over_time({FLAME}{{{of}}}[5m]) / avg_over_time({FLAME}{{{of}}}[5m]))", "deviation"),
-                steps=((None, "green"), (limits.erratic, BAD)),
-                zero=True,
-            ),
-            rules,
-            "FlameErratic",
-        ),
-    ]
-
-
-def _burners() -> list[PanelBuilder]:
-    return [
-        lines(
-            "Flames",
-            "Every flame sensor, whether it has limits or not.",
-            "volt",
-            Query(f"avg by (furnace) ({FLAME}{{{STUDIO}}})", "{{furnace}}"),
-        ),
-        lines(
-            "Burners",
-            "Share of the time that the burner was called.",
-            "percentunit",
-            Query(f"avg by (furnace) (avg_over_time(furnace_burner{{{STUDIO}}}[$__interval]))", "{{furnace}}"),
-            none="no furnace tells",
-            zero=True,
-        ),
-    ]
-
-
 def _alerts() -> PanelBuilder:
     return lines(
         "Alerts of the shop",
         "How many of each kind were pending or firing.",
         "short",
-        Query(f'count by (alertname, alertstate) (ALERTS{{{STUDIO},type="shop"}})', "{{alertname}} {{alertstate}}"),
+        Query(recorded("alertname_alertstate:ALERTS:count"), "{{alertname}} {{alertstate}}"),
         none="none",
         zero=True,
         width=24,
@@ -173,43 +103,10 @@ def _alerts() -> PanelBuilder:
     )
 
 
-def _cameras(cameras: Sequence[Camera], rules: Rules) -> list[Row]:
-    if not cameras:
-        return []
-    panel = lines(
-        "Thermal cameras",
-        "The hottest and the mean of what each camera sees.",
-        "celsius",
-        Query(f"max by (camera) (camera_temp_max{{{STUDIO}}})", "{{camera}} hottest"),
-        Query(f"avg by (camera) (camera_temp_mean{{{STUDIO}}})", "{{camera}} mean"),
-        width=24,
-    )
-    return [Row("Cameras", [with_runbook(panel, rules, "CameraNoData")])]
-
-
-def _plants(plants: Sequence[Plant], rules: Rules) -> list[Row]:
-    if not plants:
-        return []
-    panels = [
-        with_runbook(
-            lines(title, text, unit, Query(f"avg by (plant) (plant_{name}{{{STUDIO}}})", "{{plant}}"), zero=True),
-            rules,
-            "PlantNoData",
-        )
-        for title, text, unit, name in (
-            ("Moisture", "Of the soil.", "percent", "moisture"),
-            ("Temperature", "At the plant.", "celsius", "temperature"),
-            ("Light", "At the plant.", "lux", "light"),
-            ("Battery", "Of the plant's sensor.", "percent", "battery"),
-        )
-    ]
-    return [Row("Plants", panels)]
-
-
 def furnaces(studio: Studio, rules: Rules) -> Dashboard:
     """Temperatures with the inventory's limits, flames, cameras and plants."""
     width = max(24 // min(len(studio.furnaces), 6), 4)
-    flames = [panel for furnace in studio.furnaces for panel in _flame(furnace, rules)]
+    flames = [panel for furnace in studio.furnaces for panel in flame(furnace, rules)]
     return Dashboard(
         name="furnaces",
         title="Furnaces",
@@ -218,8 +115,8 @@ def furnaces(studio: Studio, rules: Rules) -> Dashboard:
         rows=[
             Row("Now", [_now(furnace, width, rules) for furnace in studio.furnaces]),
             Row("Temperatures", [*_temperatures(studio.furnaces, rules), _alerts()]),
-            Row("Flames", [*flames, *_burners()]),
-            *_cameras(studio.cameras, rules),
-            *_plants(studio.plants, rules),
+            Row("Flames", [*flames, *burners()]),
+            *of_cameras(studio.cameras, rules),
+            *of_plants(studio.plants, rules),
         ],
     )

@@ -7,7 +7,7 @@ here every query matches `studio` instead. A rule is a function of the dashboard
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from dashboards.lint_queries import target_counter, target_promql, target_rate_interval, target_studio
+from dashboards.lint_queries import target_counter, target_long, target_promql, target_rate_interval, target_studio
 
 Found = Iterator[str]
 UNITS: Final = frozenset(
@@ -131,6 +131,7 @@ RULES: Final[tuple[Callable[[Mapping[str, Any]], Found], ...]] = (
     target_rate_interval,
     target_counter,
     target_studio,
+    target_long,
     uneditable,
     crosshair,
     panel_no_value,

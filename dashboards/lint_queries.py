@@ -7,6 +7,7 @@ from typing import Any, Final
 import promql_parser as promql
 
 from dashboards.queries import expanded
+from dashboards.recorded import LONG_SECONDS
 
 HOUR: Final = 3600
 RATE_INTERVAL: Final = timedelta(seconds=12_347)
@@ -77,6 +78,25 @@ def target_counter(dashboard: Mapping[str, Any]) -> Iterator[str]:
             inside_count = any(isinstance(p, promql.AggregateExpr) and str(p.op) == "count" for p in parents)
             if not inside_count and not (isinstance(call, promql.Call) and call.func.name in COUNTS):
                 yield f"{title}: {selector.name} is a counter and needs rate, irate or increase"
+
+
+def _asked_when_short(parents: tuple[Any, ...]) -> bool:
+    """Is a selector below an `and` with a limit of the time shown?"""
+    guards = (p.rhs for p in parents if isinstance(p, promql.BinaryExpr) and str(p.op) == "and")
+    return any(f"vector({HOUR}) <= {LONG_SECONDS}" in guard.prettify().replace("\n", " ") for guard in guards)
+
+
+def target_long(dashboard: Mapping[str, Any]) -> Iterator[str]:
+    """What is read over all the time shown is read from recorded series when that is long."""
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", []):
+            own = target.get("expr", "")
+            if target.get("instant") and "$__range" not in own:
+                continue
+            for _, expr in _parsed({"panels": [{"title": panel["title"], "targets": [target]}]}):
+                for selector, parents in _selectors(expr):
+                    if ":" not in (selector.name or "") and not _asked_when_short(parents):
+                        yield f"{panel['title']}: {selector.name} would be read whole, however much time is shown"
 
 
 def target_studio(dashboard: Mapping[str, Any]) -> Iterator[str]:

@@ -1,7 +1,9 @@
 """`liveview_health`: how quick the hub's live page and its HTTP are, and how many look at it."""
 
 from dashboards.frame import Dashboard, Row
-from dashboards.panels import OFF_ON, STUDIO, Query, Rules, distribution, lines, number, quantile, rate_by, with_runbook
+from dashboards.panels import OFF_ON, Query, Rules, distribution, lines, number, with_runbook
+from dashboards.recorded import STUDIO
+from dashboards.shown import grown, held, mean, quantile, rate_by
 
 
 def _two(metric: str) -> tuple[Query, Query]:
@@ -22,10 +24,7 @@ def liveview_health(rules: Rules) -> Dashboard:
             "Time to first event",
             "95th percentile over the time shown, from the page's delivery to its first event.",
             "s",
-            Query(
-                "histogram_quantile(0.95, sum by (le) "
-                f"(increase(live_mount_duration_seconds_bucket{{{STUDIO}}}[$__range])))"
-            ),
+            Query(f"histogram_quantile(0.95, {grown('live_mount_duration_seconds_bucket', 'le', keep='le')})"),
         ),
         number(
             "Backlog",
@@ -66,16 +65,16 @@ def liveview_health(rules: Rules) -> Dashboard:
             "Pages open",
             "Connected event streams.",
             "short",
-            Query(f"sum(live_sessions{{{STUDIO}}})", "pages"),
+            Query(held("sum", "live_sessions"), "pages"),
             zero=True,
         ),
         lines(
             "Events waiting",
             "Events queued for the slowest page, lines waiting for the log, writes waiting for the database.",
             "short",
-            Query(f"max(live_queue_events{{{STUDIO}}})", "slowest page"),
-            Query(f"max(hub_log_queue_lines{{{STUDIO}}})", "log"),
-            Query(f"max(hub_database_queue_writes{{{STUDIO}}})", "database"),
+            Query(held("max", "live_queue_events"), "slowest page"),
+            Query(held("max", "hub_log_queue_lines"), "log"),
+            Query(held("max", "hub_database_queue_writes"), "database"),
             zero=True,
         ),
         lines(
@@ -98,12 +97,7 @@ def liveview_health(rules: Rules) -> Dashboard:
             "Answers by route",
             "Mean of the time to an answer.",
             "ms",
-            Query(
-                rate_by("http_request_latency_ms_sum", "route")
-                + " / "
-                + rate_by("http_request_latency_ms_count", "route"),
-                "{{route}}",
-            ),
+            Query(mean("http_request_latency_ms", "route"), "{{route}}"),
             zero=True,
         ),
         with_runbook(
@@ -121,9 +115,9 @@ def liveview_health(rules: Rules) -> Dashboard:
         ),
         distribution(
             "Time to an answer",
-            "Every request, by how long it took.",
+            "Requests a second, by how long they took.",
             "ms",
-            Query(f"sum by (le) (increase(http_request_latency_ms_bucket{{{STUDIO}}}[$__rate_interval]))"),
+            Query(rate_by("http_request_latency_ms_bucket", "le")),
         ),
     ]
     return Dashboard(

@@ -1,6 +1,6 @@
 """Panels as every dashboard here draws them, built with grafana-foundation-sdk.
 
-An expression is MetricsQL with `<<studio>>` where the studio's quoted name goes; Grafana fills in `$__rate_interval`
+An expression is PromQL with `<<studio>>` where the studio's quoted name goes; Grafana fills in `$__rate_interval`
 and the like. Colours change at a rule's bound or at the inventory's limits, so a panel and its alert cannot disagree.
 """
 
@@ -16,7 +16,8 @@ from grafana_foundation_sdk.cog.builder import Builder
 from grafana_foundation_sdk.models import common, dashboard, heatmap
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-STUDIO: Final = "studio=<<studio>>"
+from dashboards.queries import POINTS
+
 NO_VALUE: Final = "no data"
 DATASOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GOOD: Final = "green"
@@ -49,16 +50,6 @@ class Query:
 
     expr: str
     legend: str = ""
-
-
-def rate_by(metric: str, by: str, match: str = STUDIO) -> str:
-    """A counter's rate, summed by some labels."""
-    return f"sum by ({by}) (rate({metric}{{{match}}}[$__rate_interval]))"
-
-
-def quantile(share: float, metric: str, by: str = "le") -> str:
-    """A histogram's quantile; `by` names `le` and what else is kept."""
-    return f"histogram_quantile({share:g}, sum by ({by}) (rate({metric}_bucket{{{STUDIO}}}[$__rate_interval])))"
 
 
 def above(rules: Rules, alert: str, colour: str = BAD) -> Steps:
@@ -151,6 +142,7 @@ def lines(  # noqa: PLR0913 - what a panel is, each by its name
     """Series over time; with `steps` their values are drawn as lines, with `zero` the axis begins there."""
     panel = _described(timeseries.Panel(), title, description, unit, steps or PLAIN, none).span(width).height(height)
     panel.color_scheme(build.FieldColor().mode(dashboard.FieldColorModeId.PALETTE_CLASSIC))
+    panel.max_data_points(POINTS)
     panel.line_width(1).fill_opacity(5).show_points(common.VisibilityMode.AUTO)
     panel.legend(
         build_common.VizLegendOptions()
@@ -174,6 +166,7 @@ def lines(  # noqa: PLR0913 - what a panel is, each by its name
 def distribution(title: str, description: str, unit: str, query: Query, width: int = 12) -> build_heatmap.Panel:
     """A histogram over time; the query gives one series for each `le`."""
     panel = _described(build_heatmap.Panel(), title, description, unit, PLAIN, NO_VALUE).span(width).height(8)
+    panel.max_data_points(POINTS)
     panel.y_axis(build_heatmap.YAxisConfig().unit(unit))
     panel.color(build_heatmap.HeatmapColorOptions().mode(heatmap.HeatmapColorMode.SCHEME).scheme("Oranges").steps(32))
     target = _target(Query(query.expr, "{{le}}"), "A").range().format(PromQueryFormat.HEATMAP)

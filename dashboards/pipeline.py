@@ -2,7 +2,9 @@
 
 from dashboards import stack, vector
 from dashboards.frame import Dashboard, Row
-from dashboards.panels import ANY, OFF_ON, STUDIO, PanelBuilder, Query, Rules, above, number, with_runbook
+from dashboards.panels import ANY, OFF_ON, PanelBuilder, Query, Rules, above, number, with_runbook
+from dashboards.recorded import STUDIO
+from dashboards.shown import grown
 
 
 def _cards(rules: Rules) -> list[PanelBuilder]:
@@ -62,7 +64,11 @@ def _cards(rules: Rules) -> list[PanelBuilder]:
                 "Events that a sink threw away within the time shown.",
                 "short",
                 Query(
-                    f'sum(increase(vector_component_discarded_events_total{{{STUDIO},intentional="false",component_kind="sink"}}[$__range]))'
+                    grown(
+                        "vector_component_discarded_events_total",
+                        "component_id, component_kind, intentional",
+                        f'{STUDIO},intentional="false",component_kind="sink"',
+                    )
                 ),
                 steps=ANY,
                 width=4,

@@ -1,10 +1,12 @@
 """`provisioning`: devices that are being set up, and those that wait for them."""
 
 from dashboards.frame import Dashboard, Row
-from dashboards.panels import ANY, STUDIO, Query, Rules, lines, number, quantile, rate_by, with_runbook
+from dashboards.panels import ANY, Query, Rules, lines, number, with_runbook
+from dashboards.recorded import STUDIO
+from dashboards.shown import grown, held, quantile, rate_by
 
 WAITS = "provision_waits_total"
-GOOD = 'outcome=~"success|cached"'
+GOOD = f'{STUDIO},outcome=~"success|cached"'
 
 
 def _elapsed(share: float) -> Query:
@@ -26,10 +28,7 @@ def provisioning(rules: Rules) -> Dashboard:
                 "Waits that ended well",
                 "Share of the time shown; a remembered state counts as well.",
                 "percentunit",
-                Query(
-                    f"sum(increase({WAITS}{{{STUDIO},{GOOD}}}[$__range]))"
-                    f" / sum(increase({WAITS}{{{STUDIO}}}[$__range]))"
-                ),
+                Query(f"{grown(WAITS, 'outcome', GOOD)} / {grown(WAITS, 'outcome')}"),
                 none="nobody waited",
             ),
             rules,
@@ -53,7 +52,7 @@ def provisioning(rules: Rules) -> Dashboard:
             "Devices provisioned",
             "By ThingsBoard's protocol, within the time shown.",
             "short",
-            Query(f'sum(increase(thingsboard_provision_total{{{STUDIO},result="SUCCESS"}}[$__range]))'),
+            Query(grown("thingsboard_provision_total", "transport, result", f'{STUDIO},result="SUCCESS"')),
             none="none",
             decimals=0,
         ),
@@ -118,7 +117,7 @@ def provisioning(rules: Rules) -> Dashboard:
                 "Event log",
                 "Lines that wait to be written, and lines a second that could not be.",
                 "short",
-                Query(f"max(provision_event_log_queue_lines{{{STUDIO}}})", "waiting"),
+                Query(held("max", "provision_event_log_queue_lines"), "waiting"),
                 Query(rate_by("provision_event_log_failures_total", "studio"), "failed a second"),
                 zero=True,
             ),

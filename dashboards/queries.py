@@ -6,7 +6,7 @@ from typing import Any, Final
 
 SCRAPE_SECONDS: Final = 15
 POINTS: Final = 1000
-"""Pixels of a panel of half a screen: Grafana asks for no more points."""
+"""What a graph asks for at most: the pixels of a panel of half a screen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,10 @@ def step(seconds: float) -> int:
 
 
 def expanded(expr: str, seconds: float) -> str:
-    """The expression with `$__rate_interval`, `$__interval` and `$__range` for a graph over some seconds."""
+    """The expression with Grafana's `$__rate_interval`, `$__interval`, `$__range` and `$__range_s` filled in."""
     interval = step(seconds)
     values = {
+        "__range_s": f"{int(seconds)}",
         "__rate_interval": f"{max(interval + SCRAPE_SECONDS, 4 * SCRAPE_SECONDS)}s",
         "__interval": f"{interval}s",
         "__range": f"{int(seconds)}s",

@@ -1,22 +1,12 @@
 """`runner_overview` and `command_throughput`: commands sent to devices as runs, and what they give back."""
 
 from dashboards.frame import Dashboard, Row
-from dashboards.panels import (
-    STUDIO,
-    Query,
-    Rules,
-    above,
-    distribution,
-    lines,
-    number,
-    quantile,
-    rate_by,
-    with_runbook,
-)
+from dashboards.panels import Query, Rules, above, distribution, lines, number, with_runbook
+from dashboards.recorded import STUDIO
+from dashboards.shown import grown, held, quantile, rate_by
 
-STARTED = f"sum(increase(runner_start_total{{{STUDIO}}}[$__range]))"
-FAILED = f"sum(increase(runner_error_total{{{STUDIO}}}[$__range]))"
-ENDED = f"sum(increase(runner_stop_total{{{STUDIO}}}[$__range]))"
+FAILED = grown("runner_error_total", "status")
+ENDED = grown("runner_stop_total", "status")
 
 
 def runner_overview(rules: Rules) -> Dashboard:
@@ -25,7 +15,9 @@ def runner_overview(rules: Rules) -> Dashboard:
         number(
             "Active runs", "Runs that have begun and not ended.", "short", Query(f"sum(hub_runs_active{{{STUDIO}}})")
         ),
-        number("Runs begun", "Within the time shown.", "short", Query(STARTED), decimals=0),
+        number(
+            "Runs begun", "Within the time shown.", "short", Query(grown("runner_start_total", "status")), decimals=0
+        ),
         with_runbook(
             number(
                 "Runs that failed",
@@ -48,9 +40,9 @@ def runner_overview(rules: Rules) -> Dashboard:
     charts = [
         distribution(
             "Duration of runs",
-            "From command to end: how many runs took how long.",
+            "From command to end: runs a second, by how long they took.",
             "s",
-            Query(f"sum by (le) (increase(runner_duration_seconds_bucket{{{STUDIO}}}[$__rate_interval]))"),
+            Query(rate_by("runner_duration_seconds_bucket", "le")),
         ),
         lines(
             "Duration, half and nearly all",
@@ -88,9 +80,7 @@ def runner_overview(rules: Rules) -> Dashboard:
             "Bytes processed",
             "Output of the last run that ended, by site and protocol.",
             "bytes",
-            Query(
-                f"max by (device_site, protocol) (runner_bytes_processed{{{STUDIO}}})", "{{device_site}} {{protocol}}"
-            ),
+            Query(held("max", "runner_bytes_processed", "device_site, protocol"), "{{device_site}} {{protocol}}"),
             zero=True,
         ),
     ]

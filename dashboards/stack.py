@@ -1,9 +1,7 @@
 """The part of `pipeline` that is about storage, alerting, and the parts as processes."""
 
-from dashboards.panels import STUDIO, PanelBuilder, Query, Rules, lines, rate_by, with_runbook
-
-WEBHOOKS = f'{STUDIO},integration="webhook"'
-"""The only way in which a studio's Alertmanager tells anybody."""
+from dashboards.panels import PanelBuilder, Query, Rules, lines, with_runbook
+from dashboards.shown import held, mean, quantile, rate_by, recorded
 
 
 def storage(rules: Rules) -> list[PanelBuilder]:
@@ -29,10 +27,24 @@ def storage(rules: Rules) -> list[PanelBuilder]:
             "RowsRejected",
         ),
         lines(
+            "Lag of storing",
+            "Mean time that VictoriaMetrics takes for a request with samples.",
+            "s",
+            Query(mean("vminsert_request_duration_seconds", "studio"), "a request"),
+            zero=True,
+        ),
+        lines(
+            "Samples that wait",
+            "Taken, but not yet seen by queries.",
+            "short",
+            Query(held("max", "vm_pending_rows"), "waiting"),
+            zero=True,
+        ),
+        lines(
             "Size on disk",
             "Of all samples, and of their index.",
             "bytes",
-            Query(f"sum by (type) (vm_data_size_bytes{{{STUDIO}}})", "{{type}}"),
+            Query(held("sum", "vm_data_size_bytes", "type"), "{{type}}"),
             zero=True,
         ),
         with_runbook(
@@ -40,8 +52,8 @@ def storage(rules: Rules) -> list[PanelBuilder]:
                 "Space",
                 "Free where VictoriaMetrics stores; below the limit it stores nothing more.",
                 "bytes",
-                Query(f"min(vm_free_disk_space_bytes{{{STUDIO}}})", "free"),
-                Query(f"max(vm_free_disk_space_limit_bytes{{{STUDIO}}})", "limit"),
+                Query(held("min", "vm_free_disk_space_bytes"), "free"),
+                Query(held("max", "vm_free_disk_space_limit_bytes"), "limit"),
                 zero=True,
             ),
             rules,
@@ -51,7 +63,7 @@ def storage(rules: Rules) -> list[PanelBuilder]:
             "Series",
             "Series that had samples within the last hour.",
             "short",
-            Query(f'max(vm_cache_entries{{{STUDIO},type="storage/hour_metric_ids"}})', "active"),
+            Query(held("max", "vm_cache_entries"), "active"),
             zero=True,
         ),
     ]
@@ -65,7 +77,7 @@ def alerting(rules: Rules) -> list[PanelBuilder]:
                 "Alerts",
                 "How many alerts fire, by type.",
                 "short",
-                Query(f'count by (type) (ALERTS{{{STUDIO},alertstate="firing"}})', "{{type}}"),
+                Query(recorded("type:ALERTS:count"), "{{type}}"),
                 none="none",
                 zero=True,
             ),
@@ -86,14 +98,32 @@ def alerting(rules: Rules) -> list[PanelBuilder]:
         ),
         with_runbook(
             lines(
+                "Lag of evaluation",
+                "Mean time that an evaluation of each group of rules takes; one that takes longer than the group's "
+                "interval makes others be missed.",
+                "s",
+                Query(mean("vmalert_iteration_duration_seconds", "group"), "{{group}}"),
+                Query(rate_by("vmalert_iteration_missed_total", "group"), "{{group}} missed a second"),
+                zero=True,
+            ),
+            rules,
+            "RulesFailing",
+        ),
+        lines(
+            "Lag of delivery",
+            "Mean time that Alertmanager needs to hand a message over.",
+            "s",
+            Query(mean("alertmanager_notification_latency_seconds", "integration"), "{{integration}}"),
+            none="none sent",
+            zero=True,
+        ),
+        with_runbook(
+            lines(
                 "Notifications",
                 "Messages a second that Alertmanager sends, and how many fail.",
                 "ops",
-                Query(rate_by("alertmanager_notifications_total", "integration", WEBHOOKS), "{{integration}}"),
-                Query(
-                    rate_by("alertmanager_notifications_failed_total", "integration", WEBHOOKS),
-                    "{{integration}} failed",
-                ),
+                Query(rate_by("alertmanager_notifications_total", "integration"), "{{integration}}"),
+                Query(rate_by("alertmanager_notifications_failed_total", "integration"), "{{integration}} failed"),
                 zero=True,
             ),
             rules,
@@ -110,7 +140,7 @@ def parts(rules: Rules) -> list[PanelBuilder]:
                 "Up",
                 "1 while a part's metrics answer.",
                 "short",
-                Query(f"min by (job) (up{{{STUDIO}}})", "{{job}}"),
+                Query(held("min", "up", "job"), "{{job}}"),
                 zero=True,
             ),
             rules,
@@ -122,7 +152,7 @@ def parts(rules: Rules) -> list[PanelBuilder]:
                 "Age",
                 "Time since each part started: a saw means restarts.",
                 "s",
-                Query(f"max by (job) (time() - process_start_time_seconds{{{STUDIO}}})", "{{job}}"),
+                Query(f"time() - {held('max', 'process_start_time_seconds', 'job')}", "{{job}}"),
                 zero=True,
             ),
             rules,
@@ -133,7 +163,7 @@ def parts(rules: Rules) -> list[PanelBuilder]:
             "Memory",
             "Resident memory of each part.",
             "bytes",
-            Query(f"max by (job) (process_resident_memory_bytes{{{STUDIO}}})", "{{job}}"),
+            Query(held("max", "process_resident_memory_bytes", "job"), "{{job}}"),
             zero=True,
         ),
         lines(
@@ -148,11 +178,18 @@ def parts(rules: Rules) -> list[PanelBuilder]:
                 "Hub and broker",
                 "1 while the hub is connected to the broker; messages that wait in the hub.",
                 "short",
-                Query(f"min(hub_mqtt_connected{{{STUDIO}}})", "connected"),
-                Query(f"max(hub_mqtt_queue_messages{{{STUDIO}}})", "waiting"),
+                Query(held("min", "hub_mqtt_connected"), "connected"),
+                Query(held("max", "hub_mqtt_queue_messages"), "waiting"),
                 zero=True,
             ),
             rules,
             "HubBrokerLost",
+        ),
+        lines(
+            "Lag of the hub",
+            "How late the hub's timers are: everything in the hub is at least as late.",
+            "s",
+            Query(quantile(0.95, "hub_event_loop_lag_seconds"), "95 %"),
+            zero=True,
         ),
     ]

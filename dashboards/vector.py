@@ -1,8 +1,7 @@
 """The part of `pipeline` that is about Vector."""
 
-from dashboards.panels import STUDIO, PanelBuilder, Query, Rules, lines, rate_by, with_runbook
-
-OURS = f'{STUDIO},component_id!="internal"'
+from dashboards.panels import PanelBuilder, Query, Rules, above, lines, with_runbook
+from dashboards.shown import held, mean, rate_by, recorded
 
 
 def panels(rules: Rules) -> list[PanelBuilder]:
@@ -13,7 +12,7 @@ def panels(rules: Rules) -> list[PanelBuilder]:
             "In",
             "Events a second that each of Vector's components takes.",
             "cps",
-            Query(rate_by("vector_component_received_events_total", by, OURS), "{{component_id}}"),
+            Query(rate_by("vector_component_received_events_total", by), "{{component_id}}"),
             zero=True,
         ),
         with_runbook(
@@ -21,7 +20,7 @@ def panels(rules: Rules) -> list[PanelBuilder]:
                 "Out",
                 "Events a second that each of Vector's components gives.",
                 "cps",
-                Query(rate_by("vector_component_sent_events_total", by, OURS), "{{component_id}}"),
+                Query(rate_by("vector_component_sent_events_total", by), "{{component_id}}"),
                 zero=True,
             ),
             rules,
@@ -49,7 +48,7 @@ def panels(rules: Rules) -> list[PanelBuilder]:
                 "Events a second thrown away: `intentional` by a rule of ours, else lost.",
                 "cps",
                 Query(
-                    rate_by("vector_component_discarded_events_total", "component_id, intentional"),
+                    rate_by("vector_component_discarded_events_total", "component_id, component_kind, intentional"),
                     "{{component_id}} intentional={{intentional}}",
                 ),
                 none="none",
@@ -62,15 +61,48 @@ def panels(rules: Rules) -> list[PanelBuilder]:
             "Buffers",
             "Events that wait in each component's buffer.",
             "short",
-            Query(f"sum by (component_id) (vector_buffer_events{{{STUDIO}}})", "{{component_id}}"),
+            Query(held("sum", "vector_buffer_size_events", "component_id"), "{{component_id}}"),
             zero=True,
         ),
         lines(
-            "Lag",
-            "How old the newest test message is that came all the way from the broker to storage.",
+            "Lag by component",
+            "How long an event is in each transform, a sink's request takes, and a source waits to hand events on. "
+            "`flame_second` gathers for two seconds or more.",
             "s",
-            Query(f"min(time() - last_over_time(pipeline_canary_sent_seconds{{{STUDIO}}}[1h]))", "canary"),
+            Query(held("max", "vector_component_latency_mean_seconds", "component_id"), "{{component_id}}"),
+            Query(mean("vector_http_client_rtt_seconds", "component_id"), "{{component_id}} request"),
+            Query(mean("vector_source_send_batch_latency_seconds", "component_id"), "{{component_id}} hands on"),
             zero=True,
+        ),
+        with_runbook(
+            lines(
+                "Lag of buffers",
+                "How many seconds' worth of events wait before each sink.",
+                "s",
+                Query(
+                    f"{held('sum', 'vector_buffer_size_events', by)} / "
+                    f"{rate_by('vector_buffer_received_events_total', by)}",
+                    "{{component_id}}",
+                ),
+                steps=above(rules, "PipelineLag"),
+                none="nothing came",
+                zero=True,
+            ),
+            rules,
+            "PipelineLag",
+        ),
+        with_runbook(
+            lines(
+                "Lag from end to end",
+                "How old the newest test message is that came all the way from the broker to storage; one is sent each "
+                "ten seconds.",
+                "s",
+                Query(recorded("studio:pipeline_canary_sent_seconds:age"), "canary"),
+                steps=above(rules, "PipelineCanaryMissing"),
+                zero=True,
+            ),
+            rules,
+            "PipelineCanaryMissing",
         ),
         with_runbook(
             lines(

@@ -34,7 +34,7 @@ def secrets(studio: Studio) -> tuple[str, ...]:
 def federated(studio: Studio) -> str:
     """What is copied from VictoriaMetrics to Grafana Cloud. Alloy's own host metrics go there by themselves."""
     families = (*FAMILIES, "node") if studio.device_metrics != "alloy" else FAMILIES
-    return f'{{__name__=~"({"|".join(families)})_.+|up|ALERTS"}}'
+    return f'{{__name__=~"({"|".join(families)})_.+|.+:.+|up|ALERTS"}}'
 
 
 def is_needed(studio: Studio) -> bool:

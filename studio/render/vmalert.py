@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from studio.bundle import Artifact
 from studio.model import Studio
-from studio.render import rules
+from studio.render import recorded, rules
 from studio.render.component import Component, loopback
 from studio.render.quadlet import Container, http_health
 from studio.render.victoriametrics import LATENCY_SECONDS
@@ -29,6 +29,7 @@ def rule_files(studio: Studio, groups: dict[str, list[dict[str, Any]]]) -> dict[
 
 def render(studio: Studio) -> Component:
     ports, groups = studio.ports, rules.groups(studio)
+    files = {**rule_files(studio, groups), recorded.GROUP: recorded.rule_file(studio)}
     storage = f"http://127.0.0.1:{ports.victoriametrics}"
     flags = (
         f"-httpListenAddr=127.0.0.1:{ports.vmalert}",
@@ -60,11 +61,11 @@ def render(studio: Studio) -> Component:
         name=NAME,
         order=50,
         start_timeout=studio.start_timeout_seconds,
-        files={f"vmalert/rules/{name}.yml": Artifact.text(text) for name, text in rule_files(studio, groups).items()},
+        files={f"vmalert/rules/{name}.yml": Artifact.text(text) for name, text in files.items()},
         container=container,
         image=studio.images.vmalert,
         listens=(loopback(ports.vmalert, "http"),),
         health_url=f"http://127.0.0.1:{ports.vmalert}/health",
         validate=((PROGRAM, "-dryRun", f"-rule={RULES}"),),
-        facts={"rules": rules.names(groups)},
+        facts={"rules": {**rules.names(groups), recorded.GROUP: recorded.names()}},
     )

@@ -21,7 +21,9 @@ from hub_servers import _unpacked, program
 from hub_support import ADMIN
 from vector_support import Pipeline, Place, Program, free_port, place, running, wait_for
 
+from dashboards import recorded
 from dashboards.queries import SCRAPE_SECONDS
+from dashboards.recordings import CATALOGUE
 from studio.model import Studio, load_studio
 from studio.model.services import Ports
 from studio.render import alertmanager, victoriametrics, vmalert
@@ -52,7 +54,13 @@ def studio() -> Studio:
 
 def _at(there: Place, component: Component, secrets: str) -> list[str]:
     """Put a component's files in its place; its command line with the paths as it sees them."""
-    moves = {"/etc/": f"{there.seen(there.folder)}/", "/run/secrets": secrets, "=/alertmanager": f"={secrets}/data"}
+    moves = {
+        "/etc/": f"{there.seen(there.folder)}/",
+        "/run/secrets": secrets,
+        "=/alertmanager": f"={secrets}/data",
+        # What is recorded each two minutes is recorded each second here.
+        f'interval: "{recorded.EVERY_SECONDS}s"': "interval: 1s",
+    }
 
     def moved(text: str) -> str:
         for old, new in moves.items():
@@ -114,13 +122,19 @@ def _history(pipeline: Pipeline) -> None:
             hot = 400 if at > now - 120 and furnace == "main" else 0
             payloads.append(json.dumps({"furnace_temp": base + at % 7 + hot, "burner": True, "ts": at}))
         pipeline.publish_all(f"furnace/{furnace}/telemetry", payloads)
+    _newest(pipeline)
+    pipeline.publish("furnace/main/telemetry", "not json")
+    pipeline.publish("furnace/nobody/telemetry", "1100")
+
+
+def _newest(pipeline: Pipeline) -> None:
+    """What devices say without a time of their own."""
+    for furnace in ("main", "glory-hole"):
         pipeline.publish_all(f"furnace/{furnace}/flame", [f"{3 + n % 5 / 10}" for n in range(40)])
     pipeline.publish("camera/annealer-eye/telemetry", '{"temp_max": 512.5, "temp_min": 480.1, "temp_mean": 501.0}')
     for plant in ("fern", "monstera", "basil"):
         state = {"moisture": 40, "temperature": 22, "light": 300, "battery": 90}
         pipeline.publish(f"plant/{plant}/state", json.dumps(state))
-    pipeline.publish("furnace/main/telemetry", "not json")
-    pipeline.publish("furnace/nobody/telemetry", "1100")
 
 
 def _refuse_a_batch(pipeline: Pipeline) -> None:
@@ -197,12 +211,21 @@ def world(folder: Path) -> Iterator[World]:
             before = pages(made)
             visit(admin, pipeline.publish, 2)
             pipeline.publish("furnace/main/telemetry", "not json either")
+            _newest(pipeline)
             for written in WRITTEN_BY_RULES:
                 wait_for(written, lambda expr=written: query(World(made), expr), seconds=90)
             wait_for("Vector tells of more", lambda: pipeline.dead_letters("not_json", "furnace") == 2)
             at, after = time.time(), pages(made)
             for scrapes_ago, said in ((3, before), (2, before), (0, after)):
                 store(made, said, at - 1 - scrapes_ago * SCRAPE_SECONDS)
+            for name in CATALOGUE:
+                wait_for(
+                    f"{name} is recorded",
+                    lambda name=name: query(World(made), f"last_over_time({name}[10m])"),
+                    seconds=90,
+                )
+            at = time.time()
+            store(made, after, at - 1)
             # What is newer, VictoriaMetrics does not show.
             time.sleep(victoriametrics.LATENCY_SECONDS + 1)
             yield World(made, at)

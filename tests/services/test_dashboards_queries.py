@@ -17,6 +17,8 @@ from studio.render.grafana import render
 
 pytestmark = pytest.mark.services
 SHOWN_SECONDS = 15 * 60
+LONG_SHOWN_SECONDS = 3 * 86_400
+"""So long that recorded series are read."""
 
 
 def every_target() -> list[Target]:
@@ -34,15 +36,15 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         yield found
 
 
-def answer(found: World, target: Target) -> list[dict[str, Any]]:
-    """What Grafana gets for a query when it shows the last quarter of an hour."""
-    asked: dict[str, Any] = {"query": expanded(target.expr, SHOWN_SECONDS), "nocache": "1"}
+def answer(found: World, target: Target, shown: int = SHOWN_SECONDS) -> list[dict[str, Any]]:
+    """What Grafana gets for a query when it shows the last so many seconds."""
+    asked: dict[str, Any] = {"query": expanded(target.expr, shown), "nocache": "1"}
     if target.instant:
         path = "query"
         asked["time"] = found.at
     else:
         path = "query_range"
-        asked |= {"start": found.at - SHOWN_SECONDS, "end": found.at, "step": step(SHOWN_SECONDS)}
+        asked |= {"start": found.at - shown, "end": found.at, "step": step(shown)}
     got = requests.get(f"{found.url}/api/v1/{path}", params=asked, timeout=30)
     assert got.ok, f"{target}: {got.text}"
     series: list[dict[str, Any]] = got.json()["data"]["result"]
@@ -57,9 +59,10 @@ def test_no_query_is_left_out() -> None:
     assert len(every_target()) == number_of_queries() > 100
 
 
+@pytest.mark.parametrize("shown", [SHOWN_SECONDS, LONG_SHOWN_SECONDS])
 @pytest.mark.parametrize("target", every_target(), ids=str)
-def test_a_query_gives_data(running: World, target: Target) -> None:
-    series = answer(running, target)
+def test_a_query_gives_data(running: World, target: Target, shown: int) -> None:
+    series = answer(running, target, shown)
     assert any(math.isfinite(value) for one in series for value in values(one)), target.expr
 
 

@@ -95,7 +95,7 @@ def settled(pipeline: Pipeline) -> float:
 
 
 def buffered(pipeline: Pipeline) -> float:
-    return pipeline.metric("vector_buffer_events", component_id="furnace_series")
+    return pipeline.metric("vector_buffer_size_events", component_id="furnace_series")
 
 
 # What arrives

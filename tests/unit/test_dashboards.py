@@ -14,9 +14,11 @@ from dashboards.frame import fill
 from dashboards.lint import RULES, lint
 from dashboards.lint_queries import selectors
 from dashboards.queries import expanded, step, targets
+from dashboards.recorded import by_length
+from dashboards.recordings import CATALOGUE, HOST, HUB, PROVISIONING, SHOP, STACK, VECTOR
 from studio.model import Studio, load_studio
 from studio.paths import ROOT
-from studio.render import loki
+from studio.render import loki, recorded
 from studio.render.catalogue import entries
 from studio.render.grafana import UID_LENGTH, render, short
 
@@ -50,6 +52,11 @@ def panel(dashboard: Dashboard, title: str) -> Dashboard:
 def steps(found: Dashboard) -> list[float | None]:
     """Where the colour changes."""
     return [entry["value"] for entry in found["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+
+
+def read(expr: str) -> set[str]:
+    """The names of the series that an expression reads."""
+    return {s.partition("{")[0] for s in selectors(promql.parse(expanded(expr, 900)))}
 
 
 def long_named() -> Studio:
@@ -89,6 +96,13 @@ def first(dashboard: Dashboard, kind: str = "stat") -> Dashboard:
 def asks(expr: str) -> Callable[[Dashboard], None]:
     def change(dashboard: Dashboard) -> None:
         first(dashboard)["targets"][0]["expr"] = expr
+
+    return change
+
+
+def draws(expr: str) -> Callable[[Dashboard], None]:
+    def change(dashboard: Dashboard) -> None:
+        first(dashboard, "timeseries")["targets"][0]["expr"] = expr
 
     return change
 
@@ -148,6 +162,10 @@ BROKEN: list[tuple[str, Callable[[Dashboard], Any]]] = [
     ("target_studio", asks('up{job="vector"}')),
     ("target_studio", asks('up{studio="x"} / on(job) up')),
     ("target_studio", asks('up{studio=~"x.*"}')),
+    ("target_long", draws('sum(up{studio="x"})')),
+    ("target_long", draws('up{studio="x"} and on() max by (studio) (vector($__range_s) > 172800)')),
+    ("target_long", draws('a:b:c{studio="x"} / on() sum(up{studio="x"})')),
+    ("target_long", asks('sum(increase(x_total{studio="x"}[$__range]))')),
     ("uneditable", lambda d: d.update(editable=True)),
     ("crosshair", lambda d: d.update(graphTooltip=0)),
     ("panel_no_value", lambda d: first(d)["fieldConfig"]["defaults"].pop("noValue")),
@@ -180,6 +198,30 @@ def test_a_rate_within_more_and_a_count_of_counters_are_fine() -> None:
         dashboard
     )
     assert lint(dashboard) == []
+
+
+def test_what_is_recorded_and_what_is_asked_for_little_time_may_be_drawn() -> None:
+    dashboard = good()
+    for expr in (
+        'avg_over_time(a:b:c{studio="x"}[$__rate_interval])',
+        by_length('up{studio="x"}', 'a:b:c{studio="x"}'),
+    ):
+        draws(expr)(dashboard)
+        assert lint(dashboard) == []
+
+
+def test_every_recorded_series_has_a_name_of_its_own_and_is_drawn() -> None:
+    asked = {s for d in rendered(load_studio("lab")).values() for t in targets(d) for s in read(t.expr) if ":" in s}
+    assert asked == set(CATALOGUE)
+    assert len(CATALOGUE) == sum(map(len, (SHOP, HUB, PROVISIONING, HOST, VECTOR, STACK)))
+    assert not [name for name in CATALOGUE if not re.fullmatch(r"[a-z_]+:\w+:[a-z0-9]+", name)]
+
+
+def test_recording_rules_match_the_studio_whatever_its_name() -> None:
+    rules = recorded.rules(load_studio("lab").model_copy(update={"name": 'x"}'}))
+    assert [rule["record"] for rule in rules] == list(CATALOGUE)
+    assert not [rule for rule in rules if r'studio="x\"}"' not in rule["expr"]]
+    assert not [rule for rule in rules if "$__" in rule["expr"] or "<<" in rule["expr"]]
 
 
 def test_a_furnaces_colours_are_its_limits_in_celsius() -> None:
@@ -280,6 +322,5 @@ def test_every_query_is_a_target() -> None:
 def test_the_benchmarks_history_has_the_series_that_the_queries_read() -> None:
     history = json.loads((ROOT / "bench/dashboards_series.json").read_text())
     asked = [t.expr for d in rendered(load_studio("lab")).values() for t in targets(d)]
-    read = {s.partition("{")[0] for expr in asked for s in selectors(promql.parse(expanded(expr, 900)))}
-    assert {labels["__name__"] for labels, _ in history} == read
+    assert {labels["__name__"] for labels, _ in history} == {s for expr in asked for s in read(expr) if ":" not in s}
     assert {labels["studio"] for labels, _ in history} == {"lab"}
