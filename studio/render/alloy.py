@@ -17,7 +17,7 @@ NAME: Final = "alloy"
 CREDENTIALS: Final = "/run/credentials/alloy.service/"
 FAMILIES: Final = (
     *("furnace", "camera", "plant", "pipeline"),
-    *("vector", "vm", "vmalert", "alertmanager"),
+    *("vector", "vm", "vminsert", "vmalert", "alertmanager"),
     *("hub", "http", "fcm", "apk", "heartbeats", "runner", "runs?", "live", "provision", "thingsboard"),
     "process",
 )
