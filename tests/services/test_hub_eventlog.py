@@ -115,25 +115,6 @@ async def test_a_log_that_is_rotated_by_others_only_grows(tmp_path: Path) -> Non
     assert lines(path) == list(range(500))
 
 
-async def test_a_reader_that_follows_the_file_sees_every_line(tmp_path: Path) -> None:
-    """As log collectors do: to the end of the file that was renamed, then the new one from its beginning."""
-    path, failed = tmp_path / "events.jsonl", list[int]()
-    path.touch()
-    log = EventLog(path, failed.append, Rotation(2000, 4))
-    seen = []
-    with path.open() as first:
-        file = first
-        for n in range(120):
-            log.write("state_message", {"n": n})
-            await settled(log)
-            seen += [json.loads(line)["n"] for line in file]
-            if path.stat().st_ino != os.fstat(file.fileno()).st_ino:
-                file = path.open()
-                seen += [json.loads(line)["n"] for line in file]
-    log.close()
-    assert seen == list(range(120))
-
-
 async def test_a_log_that_cannot_be_rotated_is_no_larger_and_counts_what_it_loses(tmp_path: Path) -> None:
     path, failed = tmp_path / "events.jsonl", list[int]()
     (tmp_path / "events.jsonl.1").mkdir()
