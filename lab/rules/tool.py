@@ -104,7 +104,7 @@ def _tests(every: int, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"rule_files": ["rules.yml"], "evaluation_interval": f"{every}s", "tests": found}
 
 
-def _run(root: Path, folder: Path, group: dict[str, Any], tests: dict[str, Any]) -> Verdict:
+def unittest(root: Path, folder: Path, group: dict[str, Any], tests: dict[str, Any]) -> Verdict:
     """Run the tool in a network namespace of its own, since it listens on port 8880 whatever it is told.
 
     It keeps its storage in TMPDIR.
@@ -147,7 +147,7 @@ def judge(root: Path, folder: Path, cases: Iterable[Case], trial: Trial, *, with
     group = _group(trial.group, [_text(rule, with_text) for rule in trial.rules])
     for every, own in by_pace.items():
         tests = _tests(every, [_test(case, trial, [case.rule], with_text) for case in own])
-        verdict = _run(root, folder / f"{every}s", group, tests)
+        verdict = unittest(root, folder / f"{every}s", group, tests)
         if not verdict.passed:
             return verdict
         said.append(verdict.said)
@@ -167,7 +167,7 @@ def told_apart(root: Path, folder: Path, case: Case, trial: Trial, variants: Map
     while True:
         found = [{**_text(rule, False), "alert": name} for name, own in left.items() for rule in own]
         tests = _tests(case.every, [_test(case, trial, left, False)])
-        verdict = _run(root, folder, _group(trial.group, found), tests)
+        verdict = unittest(root, folder, _group(trial.group, found), tests)
         # It stops at the first that cannot be evaluated at all, and names that one alone.
         cannot = set(NOT_EVALUATED.findall(verdict.said))
         odd |= cannot or set(NOT_AS_EXPECTED.findall(verdict.said))
