@@ -21,7 +21,6 @@ from dashboards.queries import POINTS
 NO_VALUE: Final = "no data"
 DATASOURCE: Final = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GOOD: Final = "green"
-WARN: Final = "orange"
 BAD: Final = "red"
 COLD: Final = "blue"
 

@@ -6,21 +6,29 @@ Vector's API speaks gRPC; the stand-in's commands and its API speak HTTP with ea
 import json
 import queue
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Protocol
 
 from vector_standin.config import outputs
 from vector_standin.event import Event
-from vector_standin.topology import Topology
 
 Asked = dict[str, list[str]]
+Consumer = Callable[[Sequence[Event]], None]
+
+
+class Wiring(Protocol):
+    """Who gives an output's events to whom: a running topology."""
+
+    def connect(self, output: str, consumer: Consumer) -> None: ...
+
+    def disconnect(self, output: str, consumer: Consumer) -> None: ...
 
 
 class Taps:
     """Every output of a configuration by its name, and who may be asked for what goes into a component."""
 
-    def __init__(self, config: dict[str, Any], topology: Topology) -> None:
+    def __init__(self, config: dict[str, Any], topology: Wiring) -> None:
         self._topology = topology
         self._about = {
             output: {"component_id": name, "component_kind": kind, "component_type": part["type"]}
@@ -51,7 +59,7 @@ class Taps:
                 self._topology.disconnect(output, consumer)
 
     @staticmethod
-    def _consumer(output: str, passing: "queue.SimpleQueue[tuple[str, Event]]", limit: int) -> Any:
+    def _consumer(output: str, passing: "queue.SimpleQueue[tuple[str, Event]]", limit: int) -> Consumer:
         def consume(events: Sequence[Event]) -> None:
             if passing.qsize() < limit:
                 for event in events[:limit]:
