@@ -6,7 +6,7 @@ and the like. Colours change at a rule's bound or at the inventory's limits, so 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from grafana_foundation_sdk.builders import common as build_common
 from grafana_foundation_sdk.builders import dashboard as build
@@ -187,15 +187,12 @@ def with_runbook(panel: _Panel, rules: Rules, *alerts: str) -> _Panel:
     )
 
 
-def property_of(name: str, value: Any) -> dashboard.DynamicConfigValue:
-    return dashboard.DynamicConfigValue(id_val=name, value=value)
-
-
 def dashed(panel: timeseries.Panel, ref: str, colour: str) -> timeseries.Panel:
     """The series of one target as a dashed line in one colour: a limit, not a measurement."""
-    properties = [
-        property_of("custom.lineStyle", {"fill": "dash", "dash": [10, 10]}),
-        property_of("color", {"mode": "fixed", "fixedColor": colour}),
-        property_of("custom.fillOpacity", 0),
-    ]
-    return panel.override_by_query(ref, properties)
+    properties = {
+        "custom.lineStyle": {"fill": "dash", "dash": [10, 10]},
+        "color": {"mode": "fixed", "fixedColor": colour},
+        "custom.fillOpacity": 0,
+    }
+    made = [dashboard.DynamicConfigValue(id_val=name, value=value) for name, value in properties.items()]
+    return panel.override_by_query(ref, made)

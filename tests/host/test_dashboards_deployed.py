@@ -7,12 +7,16 @@ import promql_parser as promql
 import pytest
 import requests
 from deploy_support import StudioHost
-from pipeline_support import connected, wait_for
+from pipeline_support import connected
 
 from dashboards.lint_queries import selectors
 from dashboards.queries import expanded, targets
+from dashboards.recorded import EVERY_SECONDS
+from dashboards.recordings import CATALOGUE
+from lab.run import wait_for
 from studio.model import load_studio
 from studio.render.grafana import render
+from studio.render.recorded import GROUP
 
 pytestmark = pytest.mark.lab
 VISITORS = {
@@ -64,8 +68,23 @@ def test_what_the_dashboards_read_is_there(studio: StudioHost) -> None:
             client.publish(topic, payload)
     elsewhere = VISITORS | FAULTS | NO_SENSOR
     assert elsewhere <= read()
-    wanted = read() - elsewhere
+    wanted = {name for name in read() - elsewhere if name not in CATALOGUE}
     with suppress(AssertionError):
         wait_for("all that is read is stored", lambda: wanted <= stored(studio), seconds=90)
     assert wanted - stored(studio) == set()
     assert len(wanted) > 50
+
+
+def test_what_a_long_look_reads_is_recorded(studio: StudioHost) -> None:
+    """vmalert begins with a group within its interval."""
+    always = {
+        "job:up:min",
+        "component_id:vector_component_received_events:increase2m",
+        "mode:node_cpu_seconds:increase2m",
+    }
+    assert always < set(CATALOGUE)
+    wait_for("vmalert records", lambda: always <= stored(studio), seconds=2 * EVERY_SECONDS + 60)
+    url = f"http://127.0.0.1:{studio.host.port(8880)}/api/v1/rules"
+    (group,) = [g for g in requests.get(url, timeout=10).json()["data"]["groups"] if g["name"] == GROUP]
+    assert [rule["name"] for rule in group["rules"]] == list(CATALOGUE)
+    assert {rule["name"]: rule["lastError"] for rule in group["rules"] if rule["lastError"]} == {}
