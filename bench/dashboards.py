@@ -112,11 +112,20 @@ def stored(url: str, last: int, days: int) -> list[Row]:
     replayed = year.replay(url, last - history.DAY)
     series, recorded = year.repeat(url, last - history.DAY, days - 1)
     took = time.perf_counter() - begun
+    asked, cpu = year.cost(url, last)
     parts_own = f"{len(history.known())} series of the parts, the last {FULL_DAYS} days in full"
     return [
         Row(parts_own, f"{(full + old) / 1e6:.0f} million samples", "-", "-", "-", None),
         Row(f"{series} recorded series, {days} days", f"{recorded / 1e6:.0f} million samples", "-", "-", "-", None),
-        Row("recording them for a day at once", f"{replayed:.1f} s", f"all stored in {took:.0f} s", "-", "-", None),
+        Row("all stored", f"{took:.0f} s", f"{replayed:.1f} s, a day replayed", "-", "-", None),
+        Row(
+            f"recording for an hour, {asked:,} queries",
+            f"{cpu:.1f} CPU s",
+            f"{cpu / 36:.2f} % of a core",
+            "-",
+            "-",
+            None,
+        ),
     ]
 
 

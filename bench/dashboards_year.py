@@ -12,12 +12,14 @@ import requests
 
 from bench.dashboards_history import DAY
 from bench.dashboards_write import DAYS_A_REQUEST
+from dashboards.recorded import EVERY_SECONDS
 from lab.plain import parts
 from lab.run import LabError
 from studio.model import load_studio
-from studio.render.recorded import rule_file
+from studio.render.recorded import rule_file, rules
 
 RECORDED: Final = '{__name__=~".+:.+"}'
+HOUR: Final = 3600
 ABSOLUTE: Final = "process_start_time_seconds"
 
 
@@ -44,6 +46,24 @@ def replay(url: str, midnight: int) -> float:
         taken = time.perf_counter() - began
     requests.get(f"{url}/internal/force_flush", timeout=300).raise_for_status()
     return taken
+
+
+def cost(url: str, end: int) -> tuple[int, float]:
+    """How many queries vmalert asks in the hour before `end`, and how many processor seconds they cost."""
+    asked = [rule["expr"] for rule in rules(load_studio("lab"))]
+    moments = range(end - HOUR, end, EVERY_SECONDS)
+    before = _cpu(url)
+    with requests.Session() as session:
+        for at in moments:
+            for expr in asked:
+                query = {"query": expr, "time": str(at), "step": "5m"}
+                session.get(f"{url}/api/v1/query", params=query, timeout=60).raise_for_status()
+    return len(asked) * len(moments), _cpu(url) - before
+
+
+def _cpu(url: str) -> float:
+    lines = requests.get(f"{url}/metrics", timeout=10).text.splitlines()
+    return sum(float(line.split()[1]) for line in lines if line.startswith("process_cpu_seconds_total"))
 
 
 def repeat(url: str, midnight: int, days: int) -> tuple[int, int]:

@@ -5,10 +5,10 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import requests
 
@@ -16,7 +16,7 @@ from bench.table import Row
 from lab.plain import parts
 from lab.plain.layout import free_ports
 from lab.plain.run import Running, running
-from lab.run import LabError, step
+from lab.run import step, wait_for
 from lab.simulator.life import DAY, HOUR, Life, clean_life
 from studio.model import load_studio
 from studio.render import rules
@@ -37,18 +37,6 @@ def _cpu(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def _wait(what: str, condition: Callable[[], Any], seconds: float) -> Any:
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        try:
-            if found := condition():
-                return found
-        except requests.RequestException:
-            pass
-        time.sleep(0.1)
-    raise LabError(f"not within {seconds:g} s: {what}")
-
-
 @contextmanager
 def _storage(root: Path, folder: Path) -> Iterator[tuple[str, int]]:
     port = free_ports(1)[0]
@@ -57,7 +45,7 @@ def _storage(root: Path, folder: Path) -> Iterator[tuple[str, int]]:
         process = subprocess.Popen(parts.command(root, "usr/bin/victoria-metrics", *flags), stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
     try:
-        _wait("VictoriaMetrics", lambda: requests.get(f"{url}/health", timeout=2).ok, 60)
+        wait_for("VictoriaMetrics", lambda: requests.get(f"{url}/health", timeout=2).ok, 60)
         yield url, process.pid
     finally:
         process.terminate()
@@ -151,11 +139,11 @@ class FlameOuts:
         began = time.time()
         self.moods.write_text(json.dumps({"main": "flame-out"}))
         try:
-            _wait("the flame-out is told", lambda: self.told("firing") > began, 180)
+            wait_for("the flame-out is told", lambda: self.told("firing") > began, 180)
         finally:
             self.moods.write_text("{}")
         taken = self.told("firing") - began
-        _wait("it is told that it burns again", lambda: self.told("resolved") > began and self.healthy(), 180)
+        wait_for("it is told that it burns again", lambda: self.told("resolved") > began and self.healthy(), 180)
         return taken
 
 
