@@ -5,10 +5,12 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
 STARTED = time.monotonic()
 
 
@@ -64,6 +66,26 @@ def run(
         tail = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
         raise LabError(f"`{' '.join(words)[:300]}` failed with exit code {done.returncode}:\n{tail}")
     return done.stdout
+
+
+def wait_for(what: str, condition: Callable[[], T], seconds: float = 60, every: float = 0.2) -> T:
+    """The first true answer of `condition`; what does not answer (OSError, requests' errors) is asked again.
+
+    Raises:
+        LabError: there was none within `seconds`; the message has `what`, and the last answer.
+    """
+    until = time.monotonic() + seconds
+    told: object = None
+    while time.monotonic() < until:
+        try:
+            told = condition()
+        except OSError as error:
+            told = error
+        else:
+            if told:
+                return told
+        time.sleep(every)
+    raise LabError(f"not within {seconds:g} s: {what}; in the end: {str(told)[:500]}")
 
 
 @contextmanager

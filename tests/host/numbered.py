@@ -15,8 +15,9 @@ from typing import Any
 import paho.mqtt.client as paho
 from deploy_support import StudioHost
 from paho.mqtt.enums import CallbackAPIVersion
-from pipeline_support import CA, MAIN, now_ms, samples, wait_for
+from pipeline_support import CA, MAIN, now_ms, samples
 
+from lab.run import wait_for
 from lab.studio_host import secret
 
 HERTZ = 100

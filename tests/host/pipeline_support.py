@@ -4,10 +4,10 @@ import json
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 import paho.mqtt.client as paho
 import requests
@@ -20,23 +20,6 @@ from lab.studio_host import secret
 CA = "/var/lib/sensor-pipeline/state/tls/ca.crt"
 MAIN = "furnace/main/telemetry"
 Sample = tuple[int, float]
-T = TypeVar("T")
-
-
-def wait_for(what: str, condition: Callable[[], T], seconds: float = 60, every: float = 0.5) -> T:
-    """The first true answer of `condition`; a server that does not answer is asked again."""
-    until = time.monotonic() + seconds
-    told: object = None
-    while time.monotonic() < until:
-        try:
-            told = condition()
-        except requests.RequestException as error:
-            told = error
-        else:
-            if told:
-                return told
-        time.sleep(every)
-    raise AssertionError(f"not within {seconds:g} s: {what}; in the end: {str(told)[:500]}")
 
 
 def now_ms() -> int:

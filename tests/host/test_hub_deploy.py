@@ -10,8 +10,9 @@ import requests
 from deploy_support import restarted
 from hub_host import HubHost, Provisioned, welcome
 from paho.mqtt.enums import CallbackAPIVersion
-from pipeline_support import wait_for
 from verify_support import verify
+
+from lab.run import wait_for
 
 pytestmark = pytest.mark.lab
 EVENTS = "/opt/projectplant/data/provisioning/events.jsonl"

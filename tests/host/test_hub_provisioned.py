@@ -5,7 +5,8 @@ import json
 import pytest
 import requests
 from hub_host import HubHost, Provisioned, in_time, refused, welcome
-from pipeline_support import wait_for
+
+from lab.run import wait_for
 
 pytestmark = pytest.mark.lab
 SPOOL = "/var/lib/sensor-pipeline/state/hub/accounts"

@@ -10,9 +10,10 @@ from statistics import fmean
 import paho.mqtt.client as paho
 import pytest
 from deploy_support import StudioHost
-from pipeline_support import CA, MAIN, Device, connected, dead_letters, metric, now_ms, samples, series, wait_for
+from pipeline_support import CA, MAIN, Device, connected, dead_letters, metric, now_ms, samples, series
 
 from lab import network
+from lab.run import wait_for
 from lab.studio_host import secret
 from studio.render.accounts import MAX_PACKET_BYTES
 

@@ -13,7 +13,9 @@ import time
 import pytest
 from deploy_support import StudioHost
 from numbered import HERTZ, Numbered, numbered
-from pipeline_support import metric, wait_for
+from pipeline_support import metric
+
+from lab.run import wait_for
 
 pytestmark = pytest.mark.lab
 OUTAGE_SECONDS = 60
