@@ -88,11 +88,18 @@ def ask(url: str, target: Target, end: float, seconds: int, *, cold: bool) -> li
 
 
 def seconds_of(url: str, asked: list[Target], end: float, seconds: int, *, cold: bool) -> float:
-    """Time until the last of a dashboard's queries is answered, all of them asked at once."""
+    """Time until the last of a dashboard's queries is answered, all of them asked at once.
+
+    Raises:
+        LabError: a query gave nothing, so that its time says nothing.
+    """
     with ThreadPoolExecutor(AT_ONCE) as pool:
         begun = time.perf_counter()
-        list(pool.map(lambda target: ask(url, target, end, seconds, cold=cold), asked))
-        return time.perf_counter() - begun
+        found = list(pool.map(lambda target: ask(url, target, end, seconds, cold=cold), asked))
+        taken = time.perf_counter() - begun
+    if empty := [str(target) for target, series in zip(asked, found, strict=True) if not series]:
+        raise LabError(f"no data of {seconds} s: {', '.join(empty)}")
+    return taken
 
 
 def dashboards() -> dict[str, dict[str, Any]]:
