@@ -54,6 +54,8 @@ class StudioHost:
 
     host: LabHost
     secrets: dict[str, str] = field(default_factory=lambda: dict(USER_SECRETS))
+    killed_last: str = ""
+    """The end of what the last killed deploy said."""
 
     def restore(self) -> None:
         """The repository as it is here, whatever an earlier test did to the copy."""
@@ -107,7 +109,7 @@ class StudioHost:
                     kill = ["systemctl", "kill", "-s", "KILL", f"--kill-whom={whom}", unit]
                     sent = self.host.exec(kill, check=False).returncode == 0
                     break
-            process.stderr.read()
+            self.killed_last = process.stderr.read()[-2000:]
             return process.wait(60) != 0 and sent
 
     def status(self) -> dict[str, Any]:
