@@ -42,6 +42,7 @@ A_DAY: Final = {
     "node_network": 4e8,
     "vm_rows_inserted": 3e6,
     "vector_component": 60_000,
+    "vector_buffer_received": 60_000,
     "process_cpu": 1500,
     "vmalert_execution": 300_000,
     "http_request": 20_000,

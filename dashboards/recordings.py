@@ -105,6 +105,11 @@ VECTOR: Final = (
     counter("vector_component_errors_total", "component_id, error_type"),
     counter("vector_component_discarded_events_total", "component_id, component_kind, intentional"),
     gauge("sum", "vector_buffer_size_events", "component_id"),
+    other(
+        "component_id:vector_buffer_size_events:min5m",
+        "max",
+        f"sum by (component_id) (min_over_time(vector_buffer_size_events{{{STUDIO}}}[5m]))",
+    ),
     counter("vector_buffer_received_events_total", "component_id"),
     gauge("max", "vector_component_latency_mean_seconds", "component_id"),
     *(

@@ -77,10 +77,10 @@ def panels(rules: Rules) -> list[PanelBuilder]:
         with_runbook(
             lines(
                 "Lag of buffers",
-                "How many seconds' worth of events wait before each sink.",
+                "How many seconds' worth of events have waited before each sink for all of five minutes.",
                 "s",
                 Query(
-                    f"{held('sum', 'vector_buffer_size_events', by)} / "
+                    f"{recorded('component_id:vector_buffer_size_events:min5m')} / "
                     f"{rate_by('vector_buffer_received_events_total', by)}",
                     "{{component_id}}",
                 ),

@@ -28,6 +28,7 @@ OTHERS = {
     "furnace:furnace_burner:avg": 0.5,
     "alertname_alertstate:ALERTS:count": 2,
     "type:ALERTS:count": 2,
+    "component_id:vector_buffer_size_events:min5m": 10,
     "studio:pipeline_canary_sent_seconds:age": 200,
 }
 SAMPLES = 80
@@ -40,6 +41,8 @@ OF_OTHERS = {
     'ALERTS{alertname="a",alertstate="firing",type="shop",furnace="b"}': f"1x{SAMPLES}",
     'ALERTS{alertname="b",alertstate="pending",type="system"}': f"1x{SAMPLES}",
     "pipeline_canary_sent_seconds": f"1000x{SAMPLES}",
+    'vector_buffer_size_events{component_id="a",n="0"}': "3 5" + " 3 5" * (SAMPLES // 2),
+    'vector_buffer_size_events{component_id="a",n="1"}': f"7x{SAMPLES}",
 }
 
 
