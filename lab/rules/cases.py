@@ -24,7 +24,7 @@ class Case:
         every: how often the rule is evaluated, seconds.
         subject: labels that choose among the rules which the inventory makes of one entry.
         labels: what the alert carries besides the rule's own labels.
-        says: its description.
+        says: its description at the last moment that fires.
         spared: hazards that this case is not put to, each with the reason.
     """
 

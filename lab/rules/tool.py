@@ -5,7 +5,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 NOT_AS_EXPECTED: Final = re.compile(r"^ *groupname: .*?, alertname: (.*), time: ", re.MULTILINE)
 NOT_EVALUATED: Final = re.compile(r'^failed to exec group: .*? err: rule "(.*?)": failed to execute: ', re.MULTILINE)
 ITSELF: Final = "itself"
+IN_WORDS: Final = "in words"
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ def trial(studio: Studio, name: str) -> Trial:
     raise KeyError(name)
 
 
-def _expected(case: Case, found: Sequence[Rule], with_text: bool) -> list[dict[str, Any]]:
+def _expected(case: Case, found: Sequence[Rule], says: str | None) -> list[dict[str, Any]]:
     meant = [rule for rule in found if case.subject.items() <= rule["labels"].items()]
     return [
         {
             "exp_labels": {"studio": "lab", **case.labels, **rule["labels"]},
-            **({"exp_annotations": {"description": case.says}} if with_text else {}),
+            **({"exp_annotations": {"description": says}} if says else {}),
         }
         for rule in meant
     ]
@@ -68,10 +69,13 @@ def _with_studio(series: str) -> str:
     return f'{name}{{studio="lab"{"," if rest else ""}{rest}}}'
 
 
-def _test(case: Case, trial: Trial, names: Iterable[str], with_text: bool) -> dict[str, Any]:
+def _test(case: Case, trial: Trial, names: Iterable[str]) -> dict[str, Any]:
     """The case as vmalert-tool reads it, of which each name of an alert in turn is expected."""
-    firing = _expected(case, trial.expected, with_text)
+    firing = _expected(case, trial.expected, None)
     moments = sorted([(at, False) for at in case.silent] + [(at, True) for at in case.fires])
+    asked = [(at, trial.group, name, firing if fires else []) for at, fires in moments for name in names]
+    if case.says:
+        asked.append((case.fires[-1], IN_WORDS, case.rule, _expected(case, trial.expected, case.says)))
     return {
         "name": case.name,
         "interval": f"{case.step}s",
@@ -79,32 +83,29 @@ def _test(case: Case, trial: Trial, names: Iterable[str], with_text: bool) -> di
             {"series": _with_studio(name), "values": notation(values)} for name, values in case.series.items()
         ],
         "alert_rule_test": [
-            {
-                "eval_time": f"{at}s",
-                "groupname": trial.group,
-                "alertname": name,
-                "exp_alerts": firing if fires else [],
-            }
-            for at, fires in moments
-            for name in names
+            {"eval_time": f"{at}s", "groupname": group, "alertname": name, "exp_alerts": expected}
+            for at, group, name, expected in asked
         ],
     }
 
 
-def _text(rule: Rule, with_text: bool) -> Rule:
-    annotations = {"description": rule["annotations"]["description"]} if with_text else {}
-    return {**rule, "annotations": annotations}
+def _without_text(found: Iterable[Rule]) -> list[Rule]:
+    return [{**rule, "annotations": {}} for rule in found]
 
 
-def _group(name: str, found: Sequence[Rule]) -> dict[str, Any]:
-    return {"groups": [{"name": name, "rules": found}]}
+def _in_words(found: Iterable[Rule]) -> list[Rule]:
+    return [{**rule, "annotations": {"description": rule["annotations"]["description"]}} for rule in found]
+
+
+def _groups(found: dict[str, list[Rule]]) -> dict[str, Any]:
+    return {"groups": [{"name": name, "rules": rules} for name, rules in found.items()]}
 
 
 def _tests(every: int, found: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"rule_files": ["rules.yml"], "evaluation_interval": f"{every}s", "tests": found}
 
 
-def unittest(root: Path, folder: Path, group: dict[str, Any], tests: dict[str, Any]) -> Verdict:
+def unittest(root: Path, folder: Path, groups: dict[str, Any], tests: dict[str, Any]) -> Verdict:
     """Run the tool in a network namespace of its own, since it listens on port 8880 whatever it is told.
 
     It keeps its storage in TMPDIR.
@@ -113,7 +114,7 @@ def unittest(root: Path, folder: Path, group: dict[str, Any], tests: dict[str, A
         LabError: it could not judge.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "rules.yml").write_text(json.dumps(group))
+    (folder / "rules.yml").write_text(json.dumps(groups))
     (folder / "tests.yml").write_text(json.dumps(tests))
     argv = parts.command(root, PROGRAM, "unittest", f"--files={folder / 'tests.yml'}", "--external.label=studio=lab")
     mapped = [] if os.getuid() == 0 else ["--map-root-user"]
@@ -132,22 +133,23 @@ def unittest(root: Path, folder: Path, group: dict[str, Any], tests: dict[str, A
     return Verdict(done.returncode == 0, done.stdout + done.stderr)
 
 
-def judge(root: Path, folder: Path, cases: Iterable[Case], trial: Trial, *, with_text: bool = False) -> Verdict:
-    """Evaluate the rules on the cases.
+def judge(root: Path, folder: Path, cases: Iterable[Case], trial: Trial) -> Verdict:
+    """Evaluate the rules on the cases; where a case `says` so, their descriptions at its last firing moment too.
 
     Args:
         root: where Debian's packages are unpacked (lab.plain.parts.build_root).
         folder: a folder of its own for the files.
-        with_text: compare descriptions too.
     """
     said = []
     by_pace: dict[int, list[Case]] = {}
     for case in cases:
         by_pace.setdefault(case.every, []).append(case)
-    group = _group(trial.group, [_text(rule, with_text) for rule in trial.rules])
     for every, own in by_pace.items():
-        tests = _tests(every, [_test(case, trial, [case.rule], with_text) for case in own])
-        verdict = unittest(root, folder / f"{every}s", group, tests)
+        groups = {trial.group: _without_text(trial.rules)}
+        if any(case.says for case in own):
+            groups[IN_WORDS] = _in_words(trial.rules)
+        tests = _tests(every, [_test(case, trial, [case.rule]) for case in own])
+        verdict = unittest(root, folder / f"{every}s", _groups(groups), tests)
         if not verdict.passed:
             return verdict
         said.append(verdict.said)
@@ -165,9 +167,9 @@ def told_apart(root: Path, folder: Path, case: Case, trial: Trial, variants: Map
     """
     left, odd = {ITSELF: trial.expected, **variants}, set[str]()
     while True:
-        found = [{**_text(rule, False), "alert": name} for name, own in left.items() for rule in own]
-        tests = _tests(case.every, [_test(case, trial, left, False)])
-        verdict = unittest(root, folder, _group(trial.group, found), tests)
+        found = [{**rule, "alert": name} for name, own in left.items() for rule in _without_text(own)]
+        tests = _tests(case.every, [_test(replace(case, says=None), trial, left)])
+        verdict = unittest(root, folder, _groups({trial.group: found}), tests)
         # It stops at the first that cannot be evaluated at all, and names that one alone.
         cannot = set(NOT_EVALUATED.findall(verdict.said))
         odd |= cannot or set(NOT_AS_EXPECTED.findall(verdict.said))

@@ -33,6 +33,11 @@ def test_every_rule_has_a_case_that_fires_and_one_that_stays_silent_on_data() ->
     assert silent == set(found) - ALWAYS
 
 
+def test_every_rule_has_a_case_that_tells_its_words() -> None:
+    """A description is a template: what it gives is judged with the case."""
+    assert {rule for rule, own in cases().items() if any(c.says for c in own)} == set(entries())
+
+
 @pytest.mark.parametrize("rule", entries())
 def test_a_rule_fires_and_stays_silent_as_its_cases_say(rule: str, root: Path, tmp_path: Path) -> None:
     verdict = judge(root, tmp_path, cases()[rule], trial(LAB, rule))
@@ -54,6 +59,13 @@ def test_a_case_that_expects_the_wrong_thing_is_told(root: Path, tmp_path: Path)
     verdict = judge(root, tmp_path, wrong, trial(LAB, "FurnaceTempLow"))
     assert not verdict.passed
     assert "FurnaceTempHigh" in verdict.said
+
+
+def test_other_words_are_told(root: Path, tmp_path: Path) -> None:
+    (case,) = [replace(case, says=f"{case.says}!") for case in cases()["HostHot"] if case.says]
+    verdict = judge(root, tmp_path, [case], trial(LAB, "HostHot"))
+    assert not verdict.passed
+    assert "The host is at 85 °C.!" in verdict.said
 
 
 def test_the_cases_of_every_rule_catch_its_mutants(root: Path) -> None:
