@@ -15,15 +15,23 @@ AS_ACCOUNT: Final = (
     'XDG_RUNTIME_DIR="/run/user/$(id -u "$0")" podman exec "$@"'
 )
 """Podman of the account that owns the containers; `$0` is its name."""
+WHILE_READ: Final = (
+    'exec 3<&0; "$@" </dev/null 3<&- & work=$!; '
+    '{ while read -r _; do :; done <&3; kill "$work"; } >/dev/null 2>&1 & watch=$!; '
+    'wait "$work"; code=$?; kill "$watch" 2>/dev/null; exit "$code"'
+)
+"""Ends a command in the container when its standard input ends: without a terminal nothing else tells it of Ctrl-C."""
 INTERRUPTED: Final = {0, Exit.INTERRUPTED}
 """Ctrl-C is how both are ended."""
 
 
 def argv(studio: Studio, command: str, arguments: Sequence[str], *, terminal: bool) -> list[str]:
     """What runs on the host, as root."""
-    flags = ["--interactive", "--tty"] if terminal else []
+    flags = ["--interactive", "--tty"] if terminal else ["--interactive"]
+    within = [] if terminal else ["sh", "-c", WHILE_READ, "sh"]
     url = f"http://127.0.0.1:{studio.ports.vector_api}"
-    return ["sh", "-c", AS_ACCOUNT, studio.host.user, *flags, NAME, PROGRAM, command, "--url", url, *arguments]
+    words = [*flags, NAME, *within, PROGRAM, command, "--url", url, *arguments]
+    return ["sh", "-c", AS_ACCOUNT, studio.host.user, *words]
 
 
 def _running(studio: Studio) -> None:

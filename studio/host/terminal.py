@@ -14,13 +14,17 @@ def has_terminal() -> bool:
 
 
 def attach(studio: Studio, argv: Sequence[str]) -> int:
-    """The command's exit code; Ctrl-C ends the command, not this program. Raises Unreachable when SSH fails."""
+    """The command's exit code; Ctrl-C ends the command, not this program. Raises Unreachable when SSH fails.
+
+    Without a terminal the command's standard input is empty, and ends when the command is to end.
+    """
     words = argv_for(studio, argv)
     seen = has_terminal()
     if seen and not studio.host.is_local:
         words.insert(1, "-t")
     try:
-        code = subprocess.run(words, stdin=None if seen else subprocess.DEVNULL, check=False).returncode
+        with subprocess.Popen(words, stdin=None if seen else subprocess.PIPE) as process:
+            code = process.wait()
     except FileNotFoundError as error:
         raise Unreachable(f"{studio.name}: {error.filename} is not installed on this machine") from None
     except KeyboardInterrupt:

@@ -3,7 +3,9 @@
 import json
 import os
 import shlex
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -72,8 +74,9 @@ def test_tap_runs_vectors_own_in_its_container_with_all_that_is_given(far: Far, 
     far.does("echo '{\"furnace_temp\": 1105.2}'")
     assert run(["tap", str(far.inventory), "furnace", "--limit", "3", "--format", "json"]) == 0
     assert far.argv[-1].endswith(
-        "glass vector /usr/local/bin/vector tap --url http://127.0.0.1:8999 furnace --limit 3 --format json; fi"
+        " sh /usr/local/bin/vector tap --url http://127.0.0.1:8999 furnace --limit 3 --format json; fi"
     )
+    assert " glass --interactive vector sh -c " in far.argv[-1]
     assert "-t" not in far.argv
     assert "--tty" not in far.argv[-1]
     assert capfd.readouterr().out == '{"furnace_temp": 1105.2}\n'
@@ -107,7 +110,41 @@ def test_the_containers_account_runs_podman_and_words_stay_words(
     )
     home, runtime, *words = said.stdout.splitlines()
     assert (home, runtime) == ("/nonexistent", "/run/user/65534")
-    assert words == ["exec", "vector", "/usr/local/bin/vector", "tap", "--url", "http://127.0.0.1:8686", "a b", "$(id)"]
+    assert words[:7] == ["exec", "--interactive", "vector", "sh", "-c", tap.WHILE_READ, "sh"]
+    assert words[7:] == ["/usr/local/bin/vector", "tap", "--url", "http://127.0.0.1:8686", "a b", "$(id)"]
+
+
+def test_in_the_container_a_command_ends_by_itself_with_its_code() -> None:
+    words = [
+        "sh",
+        "-c",
+        tap.WHILE_READ,
+        "sh",
+        "sh",
+        "-c",
+        'read -r line || echo "nothing to read: $1"; exit 7',
+        "-",
+        "a b",
+    ]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.read() == "nothing to read: a b\n"
+        assert process.wait(10) == 7
+
+
+def test_in_the_container_a_command_is_ended_when_nobody_is_left(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    does = f"echo $$ > {note}.new && mv {note}.new {note}; exec sleep 600"
+    words = ["sh", "-c", tap.WHILE_READ, "sh", "sh", "-c", does]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        until = time.monotonic() + 20
+        while not note.exists() and time.monotonic() < until:
+            time.sleep(0.02)
+        assert process.poll() is None
+        process.stdin.close()
+        assert process.wait(20) == 128 + signal.SIGTERM
+    assert not Path(f"/proc/{note.read_text().strip()}").exists()
 
 
 def test_top_without_a_terminal_says_so(far: Far, capfd: Output) -> None:
