@@ -22,6 +22,7 @@ from hub.logs import LogWriter
 from hub.metrics import Metrics
 from hub.middleware import Ingress
 from hub.mqtt import MqttLink
+from hub.nonces import Nonces
 from hub.provision.part import mqtt_link, provisioning
 from hub.refusals import ANSWERS
 from hub.retention import retention
@@ -63,6 +64,7 @@ def make_app(settings: Settings, logs: LogWriter, metrics: Metrics | None = None
         db = await open_database(settings.database_url)
         hub = Hub(settings, metrics, logs, limits, db, MqttLink(settings, metrics), Broadcast(now_ms()))
         metrics.watch("hub_database_queue_writes", "Writes waiting for the database", lambda: db.queued)
+        hub.nonces = Nonces(db)
         hub.heartbeats = Heartbeats(db, settings.heartbeat_dedup_seconds * 1000)
         app.state.hub = hub
         lag = asyncio.create_task(measure_lag(metrics))

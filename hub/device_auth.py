@@ -13,12 +13,11 @@ from sqlalchemy import Connection, select
 from hub.auth import Authorization, bearer
 from hub.context import current, record
 from hub.errors import Refused
-from hub.ids import digest, last4, now_ms, parse_token, same
+from hub.ids import digest, last4, parse_token, same
 from hub.service import HubDep
 from hub.store import Database
 from hub.store.database import Work
-from hub.store.statements import insert_new
-from hub.store.tables import devices, nonces
+from hub.store.tables import devices
 
 SKEW_SECONDS: Final = 300
 REMEMBERED: Final = 20_000
@@ -38,12 +37,6 @@ class Device:
     kind: str
     site: str | None
     token_id: str
-
-
-def use_nonce(token_id: str, nonce: str) -> Work[bool]:
-    """Use a nonce up; False when it was used. On disk before the request is done, so that a restart forgets none."""
-    row = {"nonce": f"{token_id}:{nonce}", "used_at": now_ms()}
-    return lambda conn: insert_new(conn, nonces, row)
 
 
 def signature(token_hash: str, request_line: str, stamp: str, body: bytes) -> str:
@@ -147,7 +140,7 @@ async def _check_signature(hub: HubDep, request: Request, signed: re.Match[str],
         raise _denied("wrong signature", token_id, "sec.hmac.invalid")
     if abs(time.time() - int(timestamp)) > SKEW_SECONDS:
         raise _denied("the device's clock is off by more than 5 minutes", token_id, "sec.hmac.invalid")
-    if not await hub.db.write(use_nonce(token_id, nonce)):
+    if not await hub.nonces.store(f"{token_id}:{nonce}"):
         raise _denied("replayed", token_id, "sec.hmac.invalid")
 
 

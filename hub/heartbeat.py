@@ -1,6 +1,5 @@
-"""Heartbeats: stored once, however often they are sent; those that come while others are committed go together."""
+"""Heartbeats: stored once, however often they are sent."""
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -8,13 +7,10 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from hub.ids import now_ms
-from hub.store import Database, Overloaded
-from hub.store.database import Work
+from hub.store.database import Database, Work
+from hub.store.grouped import Grouped
 from hub.store.statements import execute_many, insert_new_ones
 from hub.store.tables import devices, heartbeats
-
-GROUP: Final = 500
-WAITING: Final = 20_000
 
 
 class Heartbeat(NamedTuple):
@@ -34,44 +30,11 @@ class Heartbeat(NamedTuple):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Heartbeats:
-    """Stores heartbeats in groups: what comes while one group is being committed is the next group."""
+class Heartbeats(Grouped[Heartbeat]):
+    """`store` stores a heartbeat; False when it was there: sent before, or again within `dedup_ms`."""
 
     def __init__(self, db: Database, dedup_ms: float) -> None:
-        self._db = db
-        self._dedup_ms = dedup_ms
-        self._waiting: list[tuple[Heartbeat, asyncio.Future[bool]]] = []
-        self._storing: asyncio.Task[None] | None = None
-
-    async def store(self, beat: Heartbeat) -> bool:
-        """Return when it is on disk; False when it was there. Raises Overloaded or Unavailable."""
-        if len(self._waiting) >= WAITING:
-            raise Overloaded("too many heartbeats are waiting")
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._waiting.append((beat, future))
-        if self._storing is None:
-            self._storing = asyncio.create_task(self._store_all())
-        return await future
-
-    async def _store_all(self) -> None:
-        try:
-            while self._waiting:
-                group, self._waiting = self._waiting[:GROUP], self._waiting[GROUP:]
-                await self._store_group(group)
-        finally:
-            self._storing = None
-
-    async def _store_group(self, group: Sequence[tuple[Heartbeat, "asyncio.Future[bool]"]]) -> None:
-        try:
-            fresh = await self._db.write(ingest([beat for beat, _ in group], self._dedup_ms))
-        except Exception as error:
-            for _, future in group:
-                if not future.done():
-                    future.set_exception(error)
-            return
-        for (_, future), new in zip(group, fresh, strict=True):
-            if not future.done():
-                future.set_result(new)
+        super().__init__(db, lambda beats: ingest(beats, dedup_ms))
 
 
 _insert = heartbeats.insert()

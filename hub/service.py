@@ -15,6 +15,7 @@ from hub.live.outside import Outside
 from hub.logs import LogWriter
 from hub.metrics import Metrics
 from hub.mqtt import MqttLink
+from hub.nonces import Nonces
 from hub.provision.events import ProvisionEvents
 from hub.provision.states import States
 from hub.provision.waits import Waits
@@ -49,6 +50,7 @@ class Hub:
     mqtt: MqttLink
     live: Broadcast
     heartbeats: Heartbeats = field(init=False)
+    nonces: Nonces = field(init=False)
     runner: Runner = field(init=False)
     accounts: Accounts = field(init=False)
     outside: Outside = field(init=False)
