@@ -53,6 +53,15 @@ def test_an_alert_leads_to_its_page(alert: catalogue.Alert) -> None:
     assert all(part.strip() for part in re.split(r"^#.*$", page, flags=re.MULTILINE)[2:])
 
 
+@pytest.mark.parametrize("alert", [a for a in ENTRIES if a.name != "Watchdog"], ids=lambda a: a.name)
+def test_a_page_silences_its_own_alert_and_by_a_label_that_it_has(alert: catalogue.Alert) -> None:
+    how = (ROOT / f"docs/runbook/{alert.name}.md").read_text().split("## How to silence\n")[1]
+    assert f"alertname={alert.name} --duration 2h" in how
+    if re.search(r"\b(sum|count|max|min|avg)\b ?(by|\()", alert.expr):
+        by = {label for labels in re.findall(r"\bby ?\(([^)]*)\)", alert.expr) for label in labels.split(", ")}
+        assert set(re.findall(r"\(add `(\w+)=", how)) <= {*only(alert.name)[0]["labels"], *by}
+
+
 def test_every_page_is_an_alerts() -> None:
     assert {path.stem for path in (ROOT / "docs/runbook").iterdir()} == {a.name for a in ENTRIES} | set(loki.names())
 
