@@ -1,7 +1,7 @@
 """The hub: it works, tells nothing to strangers, and what it writes for the broker gets there."""
 
 from studio.verify.checks_data import warming_up
-from studio.verify.expected import ACCOUNTS_UNIT, Component, Expected
+from studio.verify.expected import ACCOUNTS_UNIT, AS_SCRAPER, Component, Expected
 from studio.verify.facts import Facts
 
 PROTECTED = ("hub live view", "hub metrics", "hub devices")
@@ -25,6 +25,12 @@ def check_hub_tells_nothing_without_a_login(facts: Facts, hub: Component) -> Non
     page = facts["urls"]["hub page"]
     assert page["status"] == 200, f"the page does not answer: {page['status']}"
     assert 'action="/login"' in page["text"], "a stranger is not asked to log in"
+
+
+def check_hub_lets_the_scraper_read_metrics_alone(facts: Facts, hub: Component) -> None:
+    metrics, devices = (facts["urls"][name]["status"] for name in AS_SCRAPER)
+    assert metrics == 200, f"{hub['name']} answers {metrics} to VictoriaMetrics' token"
+    assert devices in REFUSED, f"VictoriaMetrics' token opens more than the metrics: the devices' list says {devices}"
 
 
 def check_hub_metrics_arrive_in_storage(facts: Facts, hub: Component) -> None:

@@ -9,10 +9,13 @@ from studio.bundle import Bundle
 from studio.model import Studio
 from studio.render import render
 from studio.render.accounts import Account, accounts
+from studio.render.hub import METRICS_TOKEN
 
 LOOK_BACK = "30d"
 FIREWALL_UNIT = "sensor-pipeline-firewall.service"
 ACCOUNTS_UNIT = "sensor-pipeline-accounts.path"
+AS_SCRAPER = ("hub metrics as scraper", "hub devices as scraper")
+"""What is asked of the hub with the token that VictoriaMetrics has."""
 Component = dict[str, Any]
 
 
@@ -86,6 +89,7 @@ class Expected:
             "canary": {"account": "monit", "topic": self.studio.topics.canary},
             "tls": self.secured,
             "urls": self._urls(),
+            "tokens": {name: METRICS_TOKEN for name in AS_SCRAPER if self.studio.hub.enabled},
         }
 
     def _rights(self, account: Account) -> dict[str, Any]:
@@ -130,5 +134,7 @@ class Expected:
             "hub live view": f"{base}/live/view",
             "hub metrics": f"{base}/metrics",
             "hub devices": f"{base}/admin/devices",
+            "hub metrics as scraper": f"{base}/metrics",
+            "hub devices as scraper": f"{base}/admin/devices",
             "hub series": f"{victoria}/api/v1/query?{urlencode(series)}",
         }

@@ -203,6 +203,8 @@ BROKEN: list[tuple[str, str, Callable[[Facts], None]]] = [
     ("hub tells nothing without a login", "hub", put(200, "urls", "hub metrics", "status")),
     ("hub tells nothing without a login", "hub", put(200, "urls", "hub live view", "status")),
     ("hub tells nothing without a login", "hub", put("<h1>Studio</h1>", "urls", "hub page", "text")),
+    ("hub lets the scraper read metrics alone", "hub", put(401, "urls", "hub metrics as scraper", "status")),
+    ("hub lets the scraper read metrics alone", "hub", put(200, "urls", "hub devices as scraper", "status")),
     ("hub metrics arrive in storage", "hub", put([], "urls", "hub series", "json", "data", "result")),
     ("accounts that the hub adds reach the broker", "hub", status(provisioned={"refused": "it is no JSON"})),
     ("accounts that the hub adds reach the broker", "hub",

@@ -104,6 +104,10 @@ def _urls(expected: Expected) -> dict[str, Any]:
     }
     told |= {name: {"status": 200, "text": "", "json": answer} for name, answer in answers.items()}
     told |= {f"hub {name}": {"status": 401, "text": "", "json": None} for name in ("live view", "metrics", "devices")}
+    told |= {
+        f"hub {n} as scraper": {"status": s, "text": "", "json": None}
+        for n, s in {"metrics": 200, "devices": 401}.items()
+    }
     told["hub page"] = {"status": 200, "text": '<form method="post" action="/login">', "json": None}
     told["flags"] = {"status": 200, "text": '-other="1"\n-retentionPeriod="100y"\n', "json": None}
     healths = {f"health {c['name']}" for c in expected.components if c["health_url"]}

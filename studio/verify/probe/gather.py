@@ -34,6 +34,12 @@ def may_have(variables: dict[str, list[str]], containers: dict[str, Any]) -> dic
     return found
 
 
+def urls(wanted: dict[str, str], tokens: dict[str, str], values: dict[str, bytes]) -> dict[str, Any]:
+    """What each URL answers; those that `tokens` names are asked with that secret, and what they say stays here."""
+    told = {name: shell.fetch(url, values.get(tokens.get(name, ""))) for name, url in wanted.items()}
+    return told | {name: {"status": told[name]["status"], "text": "", "json": None} for name in tokens}
+
+
 def gather(question: dict[str, Any]) -> dict[str, Any]:
     """The facts about this host that the question asks for."""
     user, names = question["user"], question["containers"]
@@ -54,7 +60,7 @@ def gather(question: dict[str, Any]) -> dict[str, Any]:
         "manifest": files.manifest,
         "broker": lambda: broker.ask(question["mqtt_port"], question["accounts"], values, question["canary"]),
         "tls": lambda: {purpose: tls.ask(**about) for purpose, about in question["tls"].items()},
-        "urls": lambda: {name: shell.fetch(url) for name, url in question["urls"].items()},
+        "urls": lambda: urls(question["urls"], question["tokens"], values),
         "status": lambda: shell.run(["/var/lib/sensor-pipeline/current/bin/hostctl", "status", "--json"]),
     }
     told: dict[str, Any] = {"account": account}

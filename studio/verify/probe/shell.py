@@ -30,10 +30,12 @@ def run(argv: Sequence[str], user: str | None = None) -> tuple[int, str]:
     return done.returncode, done.stdout[: 4 << 20].decode("utf-8", "replace")
 
 
-def fetch(url: str) -> dict[str, Any]:
-    """{"status", "text", "json"} of a URL of the host; status 0 and the reason when nothing answers."""
+def fetch(url: str, token: bytes | None = None) -> dict[str, Any]:
+    """{"status", "text", "json"} of a URL of the host, asked with a token; status 0 and why when nothing answers."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token.decode('utf-8', 'replace')}"}
+    request = urllib.request.Request(url, headers=headers)  # noqa: S310 - loopback
     try:
-        with urllib.request.urlopen(url, timeout=15) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(request, timeout=15) as answer:  # noqa: S310
             text = answer.read(8 << 20).decode("utf-8", "replace")
             status = answer.status
     except urllib.error.HTTPError as error:
