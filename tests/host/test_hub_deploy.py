@@ -24,6 +24,7 @@ def test_the_host_is_verified_with_its_hub(hub: HubHost) -> None:
     told = verify(hub.studio)
     assert {key for key in told.failed if key[0] not in KNOWN_LATER} == set()
     assert ("hub tells nothing without a login", "hub") in told.keys("ok")
+    assert ("hub lets the scraper read metrics alone", "hub") in told.keys("ok")
     assert ("no secret is to be seen in", "generations") in told.keys("ok")
     assert ("listens as declared", "hub") in told.keys("ok")
 
