@@ -14,7 +14,7 @@ AT_ONCE = 50
 RATE = 250
 """A second: a thousand devices have their turn every four seconds, before their connections are closed as unused."""
 SLICE = RATE // 2
-PAIRS = 20
+PAIRS = 30
 
 
 def beat_requests(headers: list[dict[str, str]], mark: str, count: int) -> list[bytes]:
@@ -44,9 +44,11 @@ async def heartbeats(folder: Path) -> list[Row]:
                 rates.append(rate)
         loaded = hub.megabytes()
     mine, other = statistics.median(ours), statistics.median(theirs)
-    ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    ratio = statistics.median(ratios)
+    told = f"{ratio:.0%} ({ratios[0]:.0%} to {ratios[-1]:.0%})"
     return [
-        Row("heartbeats, durable", f"{mine:.0f}/s", f"{other:.0f}/s", f"{ratio:.0%}", "70 %", ratio >= 0.7),
+        Row("heartbeats, durable", f"{mine:.0f}/s", f"bare Starlette {other:.0f}/s", told, "70 %", ratio >= 0.7),
         Row("memory at rest", f"{rest:.0f} MB", "-", "-", "-", None),
         Row(f"memory after {ROUNDS * BEATS:,} heartbeats", f"{loaded:.0f} MB", "-", "-", "-", None),
     ]
@@ -76,7 +78,12 @@ async def logging_price(folder: Path, devices: int) -> list[Row]:
         crowd.close()
     del pairs[0]  # to warm up
     with_log, without = (p95([t for pair in pairs for t in pair[level]]) for level in ("INFO", "ERROR"))
-    added = statistics.median(p95(pair["INFO"]) - p95(pair["ERROR"]) for pair in pairs)
+    differences = sorted(p95(pair["INFO"]) - p95(pair["ERROR"]) for pair in pairs)
+    added = statistics.median(differences)
+    # 95 times in a hundred the median of a long measurement is between these.
+    low = int(PAIRS / 2 - 0.98 * PAIRS**0.5)
+    told = f"{added:+.2f} ms ({differences[low]:+.2f} to {differences[-1 - low]:+.2f})"
     medians = statistics.median(statistics.median(pair["INFO"]) - statistics.median(pair["ERROR"]) for pair in pairs)
     what = f"p95 that logging adds, {devices:,} devices (median {medians:+.2f} ms)"
-    return [Row(what, f"{with_log:.1f} ms", f"{without:.1f} ms", f"{added:+.2f} ms", "+0.5 ms (seed: 5)", added <= 0.5)]
+    goal = "+0.5 ms (seed: 5)"
+    return [Row(what, f"{with_log:.1f} ms", f"without {without:.1f} ms", told, goal, added <= 0.5)]

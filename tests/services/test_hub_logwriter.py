@@ -49,6 +49,30 @@ def test_a_stalled_stdout_drops_lines_keeps_errors_and_never_blocks() -> None:
     assert sum("n" in line for line in lines) == 5000 - log.dropped
 
 
+def test_many_lines_are_few_writes_and_one_alone_does_not_wait_for_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[int] = []
+
+    def write(fd: int, data: bytes) -> int:
+        writes.append(data.count(b"\n"))
+        return os.pwrite(fd, data, 0)
+
+    monkeypatch.setattr("hub.logs.os.write", write)
+    with (tmp_path / "log").open("wb") as file:
+        log = LogWriter(file.fileno())
+        log.put(20, {"alone": True})
+        wait_until("a line alone is written", lambda: writes == [1])
+        began = time.monotonic()
+        for n in range(300):
+            log.put(20, {"n": n})
+            time.sleep(0.003)
+        log.close()
+        seconds = time.monotonic() - began
+    assert sum(writes) == 301
+    assert len(writes) < 10 + seconds * 30, "not a hundred a second"
+
+
 @pytest.mark.parametrize("value", [b"\xff", "\ud800", float("nan"), {1: object()}, 2**70])
 def test_no_value_breaks_a_log_line(value: Any, tmp_path: Path) -> None:
     with (tmp_path / "log").open("wb") as file:
