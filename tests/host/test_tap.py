@@ -14,10 +14,11 @@ from dataclasses import dataclass
 
 import pytest
 from deploy_support import REPOSITORY, StudioHost
-from pipeline_support import MAIN, connected, wait_for
+from pipeline_support import MAIN, connected
 from verify_support import PROGRAM, command
 
 from lab import guest
+from lab.run import wait_for
 
 pytestmark = pytest.mark.lab
 SECONDS = 60

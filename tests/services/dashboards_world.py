@@ -19,11 +19,12 @@ import requests
 from dashboards_hub import hub, visit
 from hub_servers import _unpacked, program
 from hub_support import ADMIN
-from vector_support import Pipeline, Place, Program, free_port, place, running, wait_for
+from vector_support import Pipeline, Place, Program, place, running, wait_for
 
 from dashboards import recorded
 from dashboards.queries import SCRAPE_SECONDS
 from dashboards.recordings import CATALOGUE
+from lab.plain.layout import free_ports
 from studio.model import Studio, load_studio
 from studio.model.services import Ports
 from studio.render import alertmanager, victoriametrics, vmalert
@@ -48,7 +49,7 @@ class World:
 
 def studio() -> Studio:
     """The lab's studio on free ports."""
-    ports = Ports(**{name: free_port() for name in Ports.model_fields})
+    ports = Ports(**dict(zip(Ports.model_fields, free_ports(len(Ports.model_fields)), strict=True)))
     return load_studio("lab").model_copy(update={"ports": ports, "network": None})
 
 
