@@ -82,6 +82,8 @@ class MqttLink:
             except Exception as error:
                 problems["mqtt"] = "the link to the broker failed; the log says why"
                 log.error("mqtt.fail", exc_info=error)
+            finally:
+                await self._take_rest()
             failures = 0 if time.monotonic() - began > 2 * LONGEST_PAUSE else failures + 1
             await asyncio.sleep(random.uniform(0.05, min(LONGEST_PAUSE, 0.25 * 2**failures)))  # noqa: S311
 
@@ -143,6 +145,12 @@ class MqttLink:
             count += 1
             if count % TURN == 0:
                 await asyncio.sleep(0)
+
+    async def _take_rest(self) -> None:
+        """Take what had arrived when the connection ended: the broker was told that it did, and sends it no more."""
+        while self._queue is not None and not self._queue.empty():
+            message = self._queue.get_nowait()
+            await self.dispatch(message.topic.value, message.payload, bool(message.retain))
 
     async def dispatch(self, topic: str, payload: Any, retained: bool) -> None:
         """Give a message to its handler. Never raises for what is in the message."""

@@ -1,0 +1,76 @@
+"""What the broker was told has arrived is stored, though the hub stops or the broker dies before its turn."""
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import paho.mqtt.client as paho
+import pytest
+from hub_broker import Mosquitto
+from hub_support import ADMIN, RunningHub, running
+from paho.mqtt.enums import CallbackAPIVersion
+from sqlalchemy import select
+
+from hub.store.tables import run_chunks
+
+pytest_plugins = ["hub_fixtures"]
+pytestmark = [pytest.mark.anyio, pytest.mark.services]
+CHUNKS = 40
+
+
+@pytest.fixture
+async def arrived(tmp_path: Path) -> AsyncIterator[tuple[Mosquitto, RunningHub, contextlib.AsyncExitStack]]:
+    """A broker and a hub that has had no time for the chunks that arrived; it is stopped by closing the stack."""
+    broker = Mosquitto(tmp_path, "allow_anonymous true\nmax_inflight_messages 0")
+    broker.start()
+    async with contextlib.AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(running(tmp_path, f"sqlite:///{tmp_path}/hub.db", mqtt_url=broker.url))
+        await hub.enrol("cam", kind="camera")
+        body = {"device_id": "cam", "action": "log", "protocol": "mqtt", "request_id": "run-1"}
+        assert (await hub.client.post("/admin/command", json=body, headers=ADMIN)).status_code == 200
+        await hub.until(lambda: hub.metric("hub_mqtt_connected") == 1)
+        with contextlib.closing(sqlite3.connect(tmp_path / "hub.db")) as other:
+            other.execute("BEGIN IMMEDIATE")
+            publish(broker.port)
+            await hub.until(lambda: hub.metric("hub_mqtt_queue_messages") >= CHUNKS - 1)
+        yield broker, hub, stack
+    broker.stop()
+
+
+def publish(port: int) -> None:
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    for seq in range(CHUNKS):
+        last = client.publish("camera/cam/run/run-1/chunk", json.dumps({"seq": seq, "data": "x"}), qos=1)
+    last.wait_for_publish(10)
+    client.disconnect()
+    client.loop_stop()
+
+
+async def stored(hub: RunningHub) -> list[int]:
+    return [row["seq"] for row in await hub.rows(select(run_chunks.c.seq).order_by(run_chunks.c.seq))]
+
+
+async def test_a_hub_that_stops_stores_what_had_arrived(
+    tmp_path: Path, arrived: tuple[Mosquitto, RunningHub, contextlib.AsyncExitStack]
+) -> None:
+    _, _, stack = arrived
+    await stack.aclose()
+    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db") as hub:
+        assert await stored(hub) == list(range(CHUNKS))
+
+
+async def test_a_broker_that_dies_takes_nothing_with_it_that_had_arrived(
+    arrived: tuple[Mosquitto, RunningHub, contextlib.AsyncExitStack],
+) -> None:
+    broker, hub, _ = arrived
+    broker.stop()
+    await hub.until(lambda: hub.metric("hub_mqtt_connected") == 0)
+
+    async def all_stored() -> bool:
+        return await stored(hub) == list(range(CHUNKS))
+
+    await hub.until(all_stored, 30)
