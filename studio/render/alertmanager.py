@@ -44,10 +44,11 @@ def _config(studio: Studio) -> dict[str, Any]:
     ]
     # Each interval is a little shorter than what it has to make: Alertmanager only looks when the group's turn comes.
     heartbeat = {"group_wait": "0s", "group_interval": "30s", "repeat_interval": "55s"}
+    # One that cannot wait for others of its group, nor, when it comes back, for the group's next turn.
+    urgent = {"group_wait": "1s", "group_interval": "15s"}
     routes = [
         {"matchers": ['alertname="Watchdog"'], "receiver": names["heartbeat"], **heartbeat},
-        # One that cannot wait for others of its group.
-        {"matchers": ['type="shop"', 'severity="critical"'], "receiver": names["shop"], "group_wait": "1s"},
+        {"matchers": ['type="shop"', 'severity="critical"'], "receiver": names["shop"], **urgent},
         {"matchers": ['type="shop"'], "receiver": names["shop"]},
         {"matchers": ['type="system"'], "receiver": names["system"]},
     ]
