@@ -44,7 +44,9 @@ def answer(found: World, target: Target, shown: int = SHOWN_SECONDS) -> list[dic
         asked["time"] = found.at
     else:
         path = "query_range"
-        asked |= {"start": found.at - shown, "end": found.at, "step": step(shown)}
+        # The last point of the graph is the newest moment: before the world began nothing was recorded.
+        every = step(shown)
+        asked |= {"start": found.at - shown // every * every, "end": found.at, "step": every}
     got = requests.get(f"{found.url}/api/v1/{path}", params=asked, timeout=30)
     assert got.ok, f"{target}: {got.text}"
     series: list[dict[str, Any]] = got.json()["data"]["result"]
