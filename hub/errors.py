@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from starlette.exceptions import HTTPException
+
 
 class Refused(Exception):
     """An answer other than success. `code` is a short stable word for programs, `detail` a sentence for people."""
@@ -12,6 +14,13 @@ class Refused(Exception):
         self.code = code
         self.detail = detail
         self.headers = dict(headers or {})
+
+
+class TooBig(HTTPException):
+    """The body is larger than the route takes. FastAPI, which reads it, lets an HTTPException pass as it is."""
+
+    def __init__(self) -> None:
+        super().__init__(413, "The body is larger than this route takes.")
 
 
 def not_found(what: str, name: str) -> Refused:

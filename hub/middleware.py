@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.context import RequestContext, current, flush, record
+from hub.errors import TooBig
 from hub.ids import accepted_request_id, new_request_id
 from hub.logs import LogWriter
 from hub.metrics import METHODS, Metrics
@@ -17,10 +18,6 @@ log = structlog.get_logger()
 BODY_BYTES: Final = 128 * 1024
 PLAIN_HTTP: Final = frozenset({"/healthz", "/readyz"})
 USER_AGENT_CHARS: Final = 200
-
-
-class TooBig(Exception):
-    """The body is larger than the route takes."""
 
 
 def _clean(text: bytes) -> str | None:
@@ -142,4 +139,4 @@ class Ingress:
 
 
 def _too_big() -> JSONResponse:
-    return JSONResponse({"code": "too_big", "detail": "The body is larger than this route takes."}, 413)
+    return JSONResponse({"code": "too_big", "detail": TooBig().detail}, 413)

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from hub.context import record
-from hub.errors import Refused
+from hub.errors import Refused, TooBig
 from hub.store import Overloaded, Unavailable
 
 log = structlog.get_logger()
@@ -34,6 +34,10 @@ async def _http(_: Request, error: HTTPException) -> JSONResponse:
     return JSONResponse({"code": "http", "detail": str(error.detail)}, error.status_code, headers=error.headers)
 
 
+async def _too_big(_: Request, error: TooBig) -> JSONResponse:
+    return JSONResponse({"code": "too_big", "detail": error.detail}, error.status_code)
+
+
 async def _busy(_: Request, error: Exception) -> JSONResponse:
     log.error("database.unavailable", reason=str(error)[:500])
     detail = "The database is not there or too busy; try again."
@@ -44,6 +48,7 @@ ANSWERS: Final[Mapping[type[Exception], Answer]] = {
     Refused: _refused,
     RequestValidationError: _invalid,
     HTTPException: _http,
+    TooBig: _too_big,
     Overloaded: _busy,
     Unavailable: _busy,
 }
