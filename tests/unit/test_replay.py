@@ -1,14 +1,12 @@
 """studio replay: what the host is asked, and what is made of its answer."""
 
 import json
-import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from rich.console import Console
 
-from studio.cli import replay, replay_view
+from studio.cli import replay
 from studio.cli.app import run
 from studio.cli.outcome import Stop
 from studio.host.reach import Answer
@@ -135,53 +133,6 @@ def test_the_table_and_the_timeline(answered: dict[str, Any], capsys: pytest.Cap
     ]
     assert "█" in timeline
     assert "def replay(" in answered["argv"][-1]
-
-
-def seen(found: list[str], width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    monkeypatch.setattr(replay_view.chosen, "console", lambda: Console(width=width, highlight=False))
-    replay_view.show(LAB, episodes(found), BEGIN.timestamp(), NOW.timestamp())
-    return capsys.readouterr().out
-
-
-@pytest.mark.parametrize("width", [80, 120])
-def test_it_fits_a_terminal_and_says_each_name_once_in_the_timeline(
-    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    about = {"component_id": "furnace_series", "error_type": "request_failed", "instance": "127.0.0.1:9598"}
-    found = [
-        line("VectorErrors", [0, 15], type="system", severity="warning", **about),
-        line("FlameOut", [60, 75], furnace="main", type="shop", severity="critical"),
-        line("FlameOut", [3600, 7200], furnace="glory-hole", type="shop", severity="critical"),
-        line("VectorErrors", [7200, 9000], type="system", severity="warning", component_id="x", error_type="y"),
-    ]
-    said = seen(found, width, monkeypatch, capsys)
-    assert max(map(len, said.splitlines())) <= width
-    timeline = said.split("\n\n")[2]
-    assert [timeline.count(alert) for alert in ("VectorErrors", "FlameOut")] == [1, 1]
-    assert re.findall(r"main|glory-hole", timeline) == ["main", "glory-hole"]
-    assert {len(row.split()[-1]) for row in timeline.splitlines()[1:]} == {len(timeline.splitlines()[-1].split()[-1])}
-
-
-def test_what_is_told_to_both_types_is_one_row(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = [line("AllFurnacesSilent", [0, 15], type=kind, severity="critical") for kind in ("system", "shop")]
-    said = seen(found, 100, monkeypatch, capsys)
-    assert len(re.findall(r"AllFurnacesSilent +shop, system +critical", said)) == 1
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [(0, "0s"), (30, "30s"), (1900, "31m 40s"), (7200, "2h"), (183_900, "2d 3h"), (86_405, "1d 5s")],
-)
-def test_a_duration_has_two_units_at_most(seconds: float, said: str) -> None:
-    assert replay_view.lasted(seconds) == said
-
-
-def test_nothing_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    said = seen(LINES[1:2], 120, monkeypatch, capsys)
-    assert said.startswith("lab, 2026-03-01")
-    assert said.endswith("nothing would have fired\n")
 
 
 def test_json_for_programs(answered: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
