@@ -15,6 +15,7 @@ RATE = 250
 """A second: a thousand devices have their turn every four seconds, before their connections are closed as unused."""
 SLICE = RATE // 2
 PAIRS = 30
+GOAL_MS = 0.5
 
 
 def beat_requests(headers: list[dict[str, str]], mark: str, count: int) -> list[bytes]:
@@ -82,8 +83,10 @@ async def logging_price(folder: Path, devices: int) -> list[Row]:
     added = statistics.median(differences)
     # 95 times in a hundred the median of a long measurement is between these.
     low = int(PAIRS / 2 - 0.98 * PAIRS**0.5)
-    told = f"{added:+.2f} ms ({differences[low]:+.2f} to {differences[-1 - low]:+.2f})"
+    least, most = differences[low], differences[-1 - low]
+    told = f"{added:+.2f} ms ({least:+.2f} to {most:+.2f})"
+    # Too restless a machine shows nothing.
+    met = None if least <= GOAL_MS < most else added <= GOAL_MS
     medians = statistics.median(statistics.median(pair["INFO"]) - statistics.median(pair["ERROR"]) for pair in pairs)
     what = f"p95 that logging adds, {devices:,} devices (median {medians:+.2f} ms)"
-    goal = "+0.5 ms (seed: 5)"
-    return [Row(what, f"{with_log:.1f} ms", f"without {without:.1f} ms", told, goal, added <= 0.5)]
+    return [Row(what, f"{with_log:.1f} ms", f"without {without:.1f} ms", told, f"+{GOAL_MS} ms (seed: 5)", met)]
