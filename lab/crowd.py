@@ -81,7 +81,7 @@ class Crowd:
             if too_late() or time.monotonic() > end:
                 raise LabError(f"there were never {count} devices while the agents provisioned themselves: {there}")
             time.sleep(0.5)
-        self.studio.exec("systemctl --user -M studio@ restart hivemq.service")
         if too_late():
             raise LabError("all agents were done before the broker was restarted")
+        self.studio.exec("systemctl --user -M studio@ restart hivemq.service")
         return there
