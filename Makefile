@@ -26,9 +26,9 @@ demo: setup  ## build and boot the lab host, deploy a studio on it, feed it, sho
 demo-down: setup  ## stop the demo and leave nothing behind
 	@$(VENV)/bin/studio demo --down
 
-test: setup lint needs  ## all tests, those on the lab host included; three files at a time, since most of it is waiting
+test: setup lint needs  ## all tests, those on the lab host included; three files at a time, since most of it is waiting; the long ones of the lab host first
 	@$(VENV)/bin/python -m lab build
-	@REQUIRE_LAB=1 $(VENV)/bin/pytest -n 3 --dist loadfile
+	@REQUIRE_LAB=1 $(VENV)/bin/pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 needs:
 	@missing=; has() { command -v $$1 >/dev/null || test -x /usr/sbin/$$1; }; \
