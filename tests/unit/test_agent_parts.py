@@ -3,18 +3,12 @@
 import errno
 import io
 import json
-import os
-import subprocess
-import sys
-import time
-import tracemalloc
 from pathlib import Path
 
 import pytest
 
-from agent import config, durable, errors, identity, logs, rarely_used, source, status
+from agent import config, durable, errors, identity, logs, status
 from agent.credentials import Credentials
-from agent.settings import Source
 
 
 def system(tmp_path: Path, serial: bytes | None = None, **cards: str) -> Path:
@@ -110,95 +104,6 @@ def test_new_credentials_replace_the_old_ones_and_nothing_else() -> None:
     assert old["device_name"] == "old"
 
 
-# Readings
-
-
-def test_a_reading_from_a_program() -> None:
-    reading = source.read(Source(command=("echo", '{"temp_max": 511.5, "temp_min": -3}')), 10)
-    assert reading == {"temp_max": 511.5, "temp_min": -3}
-
-
-def test_a_reading_from_a_file_and_none_from_one_that_nobody_writes_any_more(tmp_path: Path) -> None:
-    path = tmp_path / "reading.json"
-    path.write_text('{"temp_max": 1}')
-    assert source.read(Source(file=path), 10) == {"temp_max": 1}
-    os.utime(path, (time.time() - 100, time.time() - 100))
-    with pytest.raises(source.ReadingError, match="was last written 100 s ago"):
-        source.read(Source(file=path), 10)
-
-
-@pytest.mark.parametrize(
-    ("command", "told"),
-    [
-        (("sh", "-c", "echo broken >&2; exit 3"), "the command ended with 3: broken"),
-        (("/nonexistent",), "the program /nonexistent is not there"),
-        (("/etc/passwd",), "the program /etc/passwd may not be run"),
-        (("echo", "511.5"), "must be an object"),
-        (("echo", "{}"), "a reading has 1 to 50 values, this one has 0"),
-        (("echo", '{"temp_max": "hot"}'), "temp_max must be a number, it is text"),
-        (("echo", '{"temp_max": true}'), "temp_max must be a number, it is true or false"),
-        (("echo", '{"temp_max": 2001}'), "temp_max is 2001 °C, which is not between -50 and 2000"),
-        (("echo", '{"temp_max": NaN}'), "NaN is not a number"),
-        (("echo", '{"ts": 1}'), '"ts" is not a name of a value'),
-    ],
-)
-def test_a_bad_reading_is_refused_with_its_reason(command: tuple[str, ...], told: str) -> None:
-    with pytest.raises(source.ReadingError, match=told.replace("(", r"\(")):
-        source.read(Source(command=command), 10)
-
-
-def test_a_program_that_hangs_is_ended_long_before_the_watchdog_would_end_the_agent(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert source.LONGEST < 120
-    monkeypatch.setattr(source, "LONGEST", 0.2)
-    with pytest.raises(source.ReadingError, match=r"timeout: killed after 0\.2 s"):
-        source.read(Source(command=("sleep", "30")), 3600)
-
-
-@pytest.mark.parametrize(
-    ("script", "told"),
-    [
-        ("cat /dev/zero", "the command printed more than 65536 bytes and was ended"),
-        ("cat /dev/zero >&2", r"timeout: killed after 0\.5 s"),
-        ("sleep 60 & echo '{}'", r"timeout: killed after 0\.5 s"),
-    ],
-)
-def test_a_program_that_prints_endlessly_is_ended_and_what_it_prints_is_not_kept(
-    monkeypatch: pytest.MonkeyPatch, script: str, told: str
-) -> None:
-    monkeypatch.setattr(source, "LONGEST", 0.5)
-    tracemalloc.start()
-    try:
-        with pytest.raises(source.ReadingError, match=told):
-            source.read(Source(command=("sh", "-c", script)), 10)
-        assert tracemalloc.get_traced_memory()[1] < 2 << 20
-    finally:
-        tracemalloc.stop()
-
-
-def test_what_a_program_said_at_last_is_told_when_it_fails() -> None:
-    script = "head -c 100000 /dev/zero | tr '\\0' x >&2; echo no lens >&2; exit 4"
-    with pytest.raises(source.ReadingError, match=r"the command ended with 4: x{150,200}no lens$"):
-        source.read(Source(command=("sh", "-c", script)), 10)
-
-
-def test_a_reading_file_that_is_missing_or_no_file_is_told_in_words(tmp_path: Path) -> None:
-    path = tmp_path / "reading.json"
-    with pytest.raises(source.ReadingError) as caught:
-        source.read(Source(file=path), 10)
-    assert str(caught.value) == f"{path} is not there: nobody has written a reading yet"
-    os.mkfifo(path)
-    with pytest.raises(source.ReadingError, match="is not a regular file"):
-        source.read(Source(file=path), 10)
-
-
-def test_the_simulator_is_plausible_for_a_day() -> None:
-    for second in range(0, 86400, 60):
-        reading = source.checked(dict(source.simulated(second)))
-        assert reading["temp_min"] < reading["temp_mean"] < reading["temp_max"]
-
-
 # Status and log
 
 
@@ -259,34 +164,3 @@ def test_a_line_break_in_a_value_stays_one_log_line() -> None:
     written, stream = log()
     written.error("event", told="a\r\nb")
     assert stream.getvalue().count("\n") == 1
-
-
-# What an agent at rest has in memory
-
-ROOT = Path(config.__file__).parents[1]
-HEAVY = {"dataclasses", "inspect", "shutil", "random", "secrets", "http", "agent.provision", "agent.registration"}
-
-
-def loaded_by(code: str) -> set[str]:
-    """The modules that a fresh interpreter has loaded after some code; none that only stands by for one."""
-    tell = "import sys; print(*(n for n, m in sys.modules.items() if getattr(m, '__spec__', None)))"
-    command = [sys.executable, "-IS", "-c", f"import sys; sys.path[:0] = {[str(ROOT), *sys.path]!r}\n{code}\n{tell}"]
-    return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
-
-
-def test_an_agent_at_work_has_not_loaded_what_only_others_need() -> None:
-    found = loaded_by("import agent.cli, agent.run; agent.cli._parser()")
-    assert {"agent.link", "ssl", "sqlite3", "paho.mqtt.client"} <= found
-    assert not (HEAVY | {*rarely_used.MODULES}) & found
-
-
-def test_what_stands_by_for_a_module_becomes_it_when_it_is_used() -> None:
-    use = (
-        "import agent, hashlib, uuid, urllib.parse, urllib.request\n"
-        "from traceback import format_exc\n"
-        "assert len(hashlib.sha256().digest()) == 32 and uuid.uuid4().hex\n"
-        "assert urllib.parse.urlsplit('mqtts://[::1]:1').hostname == '::1'\n"
-        "assert urllib.request.Request('http://a').host == 'a'\n"
-        "assert format_exc() == 'NoneType: None\\n'"
-    )
-    assert {*rarely_used.MODULES} - {"ipaddress"} <= loaded_by(use)
