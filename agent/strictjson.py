@@ -1,4 +1,4 @@
-"""JSON without its traps: a key twice, NaN, too much of it, a line of brackets, text that is not UTF-8."""
+"""JSON without its traps: keys twice, NaN, endless numbers, too much of it, a line of brackets, what is not UTF-8."""
 
 import json
 import math
@@ -17,6 +17,11 @@ def _number(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"the number {text[:20]} is too large")
     return value
+
+
+def _whole(text: str) -> int:
+    _number(text)  # one that no float can hold is of use to nobody, and fails where it is compared or written
+    return int(text)
 
 
 def _no_key_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -39,7 +44,13 @@ def parse(data: bytes) -> dict[str, Any]:
     if not text.strip():
         raise ValueError("it is empty")
     try:
-        value = json.loads(text, object_pairs_hook=_no_key_twice, parse_constant=_refuse_constant, parse_float=_number)
+        value = json.loads(
+            text,
+            object_pairs_hook=_no_key_twice,
+            parse_constant=_refuse_constant,
+            parse_float=_number,
+            parse_int=_whole,
+        )
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno}, column {error.colno}: {error.msg}") from None
     except RecursionError:

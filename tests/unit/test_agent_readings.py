@@ -37,6 +37,8 @@ def test_a_reading_from_a_file_and_none_from_one_that_nobody_writes_any_more(tmp
         (("echo", '{"temp_max": true}'), "temp_max must be a number, it is true or false"),
         (("echo", '{"temp_max": 2001}'), "temp_max is 2001 °C, which is not between -50 and 2000"),
         (("echo", '{"temp_max": NaN}'), "NaN is not a number"),
+        (("echo", f'{{"temp_max": 1{"0" * 400}}}'), "the number 10000000000000000000 is too large"),
+        (("echo", f'{{"temp_max": 1{"0" * 5000}}}'), "the number 10000000000000000000 is too large"),
         (("echo", '{"ts": 1}'), '"ts" is not a name of a value'),
     ],
 )

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent import settings, strictjson
+from agent.credentials import Credentials
 from agent.errors import InputError
 from agent.fields import LARGEST_FILE
 from agent.request import KNOWN, parse_request
@@ -48,6 +49,15 @@ def test_another_server_for_the_device_and_another_port() -> None:
     request = parse_request(json.dumps(values).encode(), HERE)
     assert str(request.server) == "mqtts://hub:18830"
     assert str(request.device_server) == "mqtts://broker:8883"
+
+
+@pytest.mark.parametrize("server", ["mqtts://[2001:db8::5]:8883", "mqtts://[fe80::1%eth0]:8884", "mqtts://hub:8883"])
+def test_what_is_written_of_a_server_is_read_again_as_the_same_one(server: str) -> None:
+    """With an IPv6 address too: a configuration that the agent itself cannot read would end its work for good."""
+    request = parse_request(json.dumps(GOOD | {"server": server}).encode(), HERE)
+    written = Credentials("ACCESS_TOKEN", "eye", "token").settings(request.device_server, request)
+    assert written["server"] == server
+    assert settings.parse({"device_name": "eye", "mqtt": written}, HERE).endpoint == request.device_server
 
 
 def test_secrets_are_not_in_what_is_printed() -> None:
