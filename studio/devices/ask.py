@@ -46,9 +46,9 @@ def ask_all(release: Release, cameras: Sequence[Camera]) -> list[Told]:
 def _ask(release: Release, camera: Camera) -> Told:
     try:
         where, found = _facts(release, camera)
+        return Told(camera, release.wanted(camera, where), found)
     except HostProblem as error:
         return Told(camera, error=str(error))
-    return Told(camera, release.wanted(camera, where), found)
 
 
 def _facts(release: Release, camera: Camera) -> tuple[str, Found]:

@@ -38,12 +38,16 @@ class Wanted:
     @property
     def device_server(self) -> str:
         """The broker as the agent writes it down."""
-        return f"mqtts://{self.address.lower()}:{self.studio.ports.mqtt_tls}"
+        return self._url(self.studio.ports.mqtt_tls)
+
+    def _url(self, port: int) -> str:
+        address = self.address.lower()
+        return f"mqtts://[{address}]:{port}" if ":" in address else f"mqtts://{address}:{port}"
 
     def request(self, key: Key) -> dict[str, Any]:
         """The camera's provision.json."""
         return {
-            "server": f"mqtts://{self.address.lower()}:{self.studio.ports.hub_provisioning}",
+            "server": self._url(self.studio.ports.hub_provisioning),
             "device_server": self.device_server,
             "provision_device_key": key.key,
             "provision_device_secret": key.secret,

@@ -19,8 +19,10 @@ from studio.devices.checks import HARDENING, checks
 from studio.devices.hub import Key
 from studio.devices.package import package
 from studio.devices.plan import Wanted, plan
+from studio.devices.release import Release
 from studio.host import Failed
 from studio.model import Studio, load_studio
+from studio.model.services import Host
 
 AUTHORITY = b"-----BEGIN CERTIFICATE-----\n"
 
@@ -129,6 +131,21 @@ def test_the_request_is_one_that_the_agent_takes(wanted: Wanted, tmp_path: Path)
     assert "secret" not in repr(Key("key", "secret"))
     config = {**wanted.first_config, "device_name": "x", "mqtt": {"server": "mqtts://a:1", "username": "u"}}
     assert settings.parse(config, tmp_path).source.command == ("/bin/read",)
+
+
+def test_a_camera_is_told_an_address_at_which_the_studio_listens(bundle: Bundle) -> None:
+    """A name in .local often is an IPv6 address first; the broker and the firewall of an IPv4 network know none."""
+    home = studio().model_copy(update={"host": Host()})
+    (camera,) = home.cameras
+    seen = "fe80::3%eth0"
+    with pytest.raises(Failed, match=r"annealer-eye: it was reached from fe80::3%eth0, .* 10\.77\.0\.0/24 alone"):
+        Release(home, bundle).wanted(camera, seen)
+    assert Release(home, bundle).wanted(camera, "10.77.0.1").device_server == "mqtts://10.77.0.1:8883"
+    six = Release(home.model_copy(update={"network": "fe80::/64"}), bundle).wanted(camera, seen)
+    assert six.device_server == "mqtts://[fe80::3%eth0]:8883"
+    assert six.request(Key("key", "secret"))["server"] == "mqtts://[fe80::3%eth0]:8884"
+    away = home.model_copy(update={"host": Host(address="studio.local")})
+    assert Release(away, bundle).wanted(camera, seen).device_server == "mqtts://studio.local:8883"
 
 
 @pytest.mark.parametrize(
