@@ -75,7 +75,7 @@ def alerting(rules: Rules) -> list[PanelBuilder]:
         with_runbook(
             lines(
                 "Alerts",
-                "How many alerts fire, by type.",
+                "How many alerts fire, by type; `Watchdog`, which always does, is one of system's.",
                 "short",
                 Query(recorded("type:ALERTS:count"), "{{type}}"),
                 none="none",
