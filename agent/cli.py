@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from agent import VERSION, config, folder, settings, status
+from agent.credentials import Credentials
 from agent.errors import AgentError, InputError
 from agent.logs import Log, open_log
-from agent.request import read_request
+from agent.request import ProvisionRequest, read_request
 
 HELP = """\
 The agent on a camera or another device of a studio.
@@ -107,19 +108,30 @@ def _outcome(entry: dict[str, Any]) -> str:
     return str(error.get("message")) if isinstance(error, dict) else str(entry.get("device", ""))
 
 
+def _check_config(directory: Path, request: ProvisionRequest | None) -> None:
+    """Raise InputError when it is not good; what `request` is going to put there is not missing."""
+    stored = config.load(directory)
+    if stored is None or request is None:
+        settings.load(directory)
+        return
+    given = Credentials(request.credentials_type, request.name, "proof").settings(request.device_server, request)
+    settings.parse(config.merged(stored.values, request.name, request.platform, given), directory)
+
+
 def _check(directory: Path, *, as_json: bool) -> None:
     problems: list[str] = []
     checked = []
+    request = None
     if status.is_asked(directory):
         checked.append("provision.json")
         try:
-            read_request(directory)
+            request = read_request(directory)
         except InputError as error:
             problems += error.problems
     if not checked or (directory / config.FILE).exists():
         checked.append(config.FILE)
         try:
-            settings.load(directory)
+            _check_config(directory, request)
         except InputError as error:
             problems += error.problems
     if as_json:

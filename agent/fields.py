@@ -68,7 +68,7 @@ class Fields:
             self.fault(key, f"must be a number, it is {kind(value)}", f"{default:g}")
             return default
         if not low <= value <= high:
-            self.fault(key, f"must be between {low:g} and {high:g}", f"{default:g}")
+            self.fault(key, f"must be between {low:g} and {high:.10g}", f"{default:g}")
             return default
         return float(value)
 

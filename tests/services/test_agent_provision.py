@@ -182,7 +182,8 @@ def agent(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
 def test_the_program_from_pending_to_completed(device: Path, server: ThingsboardStandin) -> None:
     told = json.loads(agent("status", "--dir", str(device), "--json").stdout)
     assert (told["phase"], told["asked"], told["history"]) == ("pending", True, [])
-    assert agent("check", "--dir", str(device)).returncode == 3, "the old configuration has no server"
+    both = "provision.json and thermal_config.json: good\n"
+    assert agent("check", "--dir", str(device)).stdout == both, "the server that is missing comes by provisioning"
     done = agent("provision", "--dir", str(device))
     assert done.returncode == 0, done.stderr
     assert all(json.loads(line)["ts"] for line in done.stderr.splitlines())
@@ -194,6 +195,18 @@ def test_the_program_from_pending_to_completed(device: Path, server: Thingsboard
     assert again.returncode == 0
     assert "nothing to do" in again.stderr
     assert len(server.requests) == 1
+
+
+def test_check_tells_what_provisioning_will_not_put_right(device: Path) -> None:
+    (device / config.FILE).write_text('{"buffer": {"most_messages": 1}}')
+    done = agent("check", "--dir", str(device))
+    wrong = 'thermal_config.json: buffer: "most_messages" must be between 10 and 10000000, as in 50000\n'
+    assert (done.returncode, done.stdout) == (3, wrong)
+    (device / "provision.txt").unlink()
+    done = agent("check", "--dir", str(device))
+    assert done.returncode == 3
+    assert 'mqtt: "server" is missing' in done.stdout
+    assert wrong in done.stdout
 
 
 def test_the_program_fails_with_its_code_and_without_a_traceback(device: Path, server: ThingsboardStandin) -> None:
