@@ -23,6 +23,8 @@ SKEW_SECONDS: Final = 300
 REMEMBERED: Final = 20_000
 MEMORY_SECONDS: Final = 5.0
 SCHEME: Final = "Hub-HMAC-SHA256"
+LOST: Final = "This needs the device's token; enrol the device again if it was lost."
+FORM: Final = f"A signature has the form: {SCHEME} id=..., ts=<epoch s>, nonce=<16 to 64 letters or digits>, sig=<hex>."
 _SIGNED: Final = re.compile(
     SCHEME + r" id=([A-Za-z0-9]{12}), ts=(\d{10}), nonce=([A-Za-z0-9]{16,64}), sig=([0-9a-f]{64})\Z"
 )
@@ -95,9 +97,9 @@ class DeviceMemory:
         return known
 
 
-def _denied(reason: str, token_id: str | None, event: str = "sec.device.denied") -> Refused:
+def _denied(reason: str, token_id: str | None, event: str = "sec.device.denied", told: str = LOST) -> Refused:
     record(event, "warning", reason=reason, token_id=last4(token_id))
-    return Refused(401, "device_only", "This needs the device's token; enrol the device again if it was lost.")
+    return Refused(401, "device_only", told)
 
 
 async def find_device(hub: HubDep, request: Request) -> Device:
@@ -107,10 +109,11 @@ async def find_device(hub: HubDep, request: Request) -> Device:
     if header.startswith(SCHEME):
         signed = _SIGNED.match(header)
         if signed is None:
-            raise _denied("malformed signature", None, "sec.hmac.invalid")
+            raise _denied("malformed signature", None, "sec.hmac.invalid", FORM)
     token = None if signed else parse_token(bearer(header) or "")
     if signed is None and hub.settings.hmac_required:
-        raise _denied("not signed", token.id if token else None, "sec.hmac.invalid")
+        told = f"Devices must sign their requests here ({SCHEME})."
+        raise _denied("not signed", token.id if token else None, "sec.hmac.invalid", told)
     if signed is None and token is None:
         hub.limit("device", request.client.host if request.client else "-")
         raise _denied("no device token", None)
@@ -139,9 +142,10 @@ async def _check_signature(hub: HubDep, request: Request, signed: re.Match[str],
     if not same(given, made):
         raise _denied("wrong signature", token_id, "sec.hmac.invalid")
     if abs(time.time() - int(timestamp)) > SKEW_SECONDS:
-        raise _denied("the device's clock is off by more than 5 minutes", token_id, "sec.hmac.invalid")
+        off = "the device's clock is off by more than 5 minutes"
+        raise _denied(off, token_id, "sec.hmac.invalid", f"It is signed well, but {off}; set it and sign anew.")
     if not await hub.nonces.store(f"{token_id}:{nonce}"):
-        raise _denied("replayed", token_id, "sec.hmac.invalid")
+        raise _denied("replayed", token_id, "sec.hmac.invalid", "This nonce was used before; sign each request anew.")
 
 
 async def device(hub: HubDep, request: Request, _: Authorization = None) -> Device:

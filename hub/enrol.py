@@ -122,9 +122,11 @@ def register(token: Token | None, wanted: Registration) -> Work[bool]:
 
 
 def _registered(conn: Connection, wanted: Registration) -> bool:
-    found = one(conn, select(devices.c.token_id, devices.c.token_hash).where(devices.c.device_id == wanted.device_id))
+    columns = (devices.c.token_id, devices.c.token_hash, devices.c.revoked_at)
+    found = one(conn, select(*columns).where(devices.c.device_id == wanted.device_id))
     return (
         found is not None
+        and found["revoked_at"] is None
         and found["token_id"] == wanted.token.id
         and same(found["token_hash"] or "", wanted.token.hash)
     )

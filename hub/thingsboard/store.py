@@ -122,13 +122,18 @@ def adopt(wanted: Wanted, login_hash: str) -> Work[bool]:
 def forget(device_id: str) -> Work[None]:
     """Take a device's credentials away, so that it can provision itself anew; it is not revoked any more.
 
+    Its device token goes as well: what was good before the device was revoked must not be good again.
+
     Raises Refused when it was not provisioned here.
     """
 
     def work(conn: Connection) -> None:
         if conn.execute(delete(credentials).where(c.device_id == device_id)).rowcount == 0:
             raise not_found("provisioned device", device_id)
-        conn.execute(update(devices).where(d.device_id == device_id).values(registered_at=None, revoked_at=None))
+        tokens = {"token_id": None, "token_hash": None, "fcm_token": None}
+        conn.execute(
+            update(devices).where(d.device_id == device_id).values(registered_at=None, revoked_at=None, **tokens)
+        )
 
     return work
 

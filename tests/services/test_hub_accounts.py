@@ -9,7 +9,7 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from hub_broker import Mosquitto
-from hub_support import ADMIN, RunningHub, running
+from hub_support import ADMIN, RunningHub, bearer, running
 from hub_things import ask, new_key
 from paho.mqtt.enums import CallbackAPIVersion
 
@@ -43,6 +43,21 @@ async def test_a_device_whose_token_is_lost_provisions_itself_anew_once_the_admi
     assert [u["name"] for u in json.loads((tmp_path / "hub.json").read_text())["users"]] == ["chosen-token-2"]
     assert (await ask(made, {**key, "deviceName": "eye", "token": "chosen-token-1"}))["status"] == "FAILURE"
     assert (await made.client.delete("/admin/devices/nobody/credentials", headers=ADMIN)).status_code == 404
+
+
+async def test_a_device_token_from_before_a_revocation_is_never_good_again(made: RunningHub) -> None:
+    key = await new_key(made)
+    await ask(made, {**key, "deviceName": "eye", "token": "chosen-token-1"})
+    asked = {"device_id": "eye", "token": await made.new_token(device_id="eye")}
+    old = bearer((await made.client.post("/v1/register", json=asked)).json()["device_token"])
+    beat = {"json": {"status": "ok"}, "headers": old}
+    assert (await made.client.post("/v1/heartbeat", **beat)).status_code == 200
+    await made.client.delete("/admin/devices/eye", headers=ADMIN)
+    assert (await made.client.delete("/admin/devices/eye/credentials", headers=ADMIN)).status_code == 200
+    assert (await ask(made, {**key, "deviceName": "eye", "token": "chosen-token-2"}))["status"] == "SUCCESS"
+    # What the hub remembers of devices for some seconds must not be what refuses it.
+    made.app.state.device_memory.forget()
+    assert (await made.client.post("/v1/heartbeat", **beat)).status_code == 401
 
 
 async def test_accounts_are_written_anew_when_the_file_is_lost(tmp_path: Path, database_url: str) -> None:

@@ -167,3 +167,12 @@ async def test_a_revoked_device_may_come_back_with_a_token_made_for_it(hub: Runn
     answer = await hub.client.post("/v1/register", json={"device_id": "a", "token": await hub.new_token(device_id="a")})
     beat = await hub.client.post("/v1/heartbeat", json={"status": "ok"}, headers=bearer(answer.json()["device_token"]))
     assert beat.status_code == 200
+
+
+async def test_a_repeated_registration_of_a_revoked_device_is_refused(hub: RunningHub) -> None:
+    body = {"device_id": "a", "token": await hub.new_token(), "device_token": "ABCDabcd1234." + "s" * 30}
+    assert (await hub.client.post("/v1/register", json=body)).json()["created"] is True
+    assert (await hub.client.post("/v1/register", json=body)).json()["created"] is False
+    await hub.client.delete("/admin/devices/a", headers=ADMIN)
+    answer = await hub.client.post("/v1/register", json=body)
+    assert (answer.status_code, answer.json()["code"]) == (401, "token_consumed")

@@ -35,21 +35,24 @@ def signed(token: str, body: bytes, **changed: str) -> dict[str, str]:
 async def test_a_signed_request_is_taken_once_and_a_forged_one_never(lite: RunningHub) -> None:
     token = (await lite.enrol())["Authorization"].removeprefix("Bearer ")
 
-    async def send(headers: dict[str, str], content: bytes = BODY) -> int:
-        return (await lite.client.post("/v1/heartbeat", content=content, headers=headers)).status_code
+    async def send(headers: dict[str, str], content: bytes = BODY) -> httpx.Response:
+        return await lite.client.post("/v1/heartbeat", content=content, headers=headers)
 
     good = signed(token, BODY)
-    assert await send(good) == 200
+    assert (await send(good)).status_code == 200
+    late = "clock is off by more than 5 minutes"
     bad = [
-        (good, BODY, "replayed"),
-        (signed(token, BODY), b'{"status":"no"}', "wrong signature"),
-        (signed(token, BODY, line="POST /v1/other"), BODY, "wrong signature"),
-        (signed(token, BODY, ts=str(int(time.time()) - 301)), BODY, "the device's clock is off by more than 5 minutes"),
-        ({"Authorization": "Hub-HMAC-SHA256 id=x"}, BODY, "malformed signature"),
-        (signed(new_token().text, BODY), BODY, "wrong signature"),
+        (good, BODY, "replayed", "used before"),
+        (signed(token, BODY), b'{"status":"no"}', "wrong signature", "enrol the device again"),
+        (signed(token, BODY, line="POST /v1/other"), BODY, "wrong signature", "enrol the device again"),
+        (signed(token, BODY, ts=str(int(time.time()) - 301)), BODY, f"the device's {late}", f"{late}; set it"),
+        ({"Authorization": "Hub-HMAC-SHA256 id=x"}, BODY, "malformed signature", "has the form"),
+        (signed(new_token().text, BODY), BODY, "wrong signature", "enrol the device again"),
     ]
-    for headers, content, reason in bad:
-        assert await send(headers, content) == 401
+    for headers, content, reason, told in bad:
+        answer = await send(headers, content)
+        assert answer.status_code == 401
+        assert told in answer.json()["detail"]
         line = lite.lines("sec.hmac.invalid")[-1]
         assert (line["reason"], line["level"]) == (reason, "warning")
 
