@@ -39,14 +39,14 @@ def why_not() -> str | None:
     return None
 
 
-def build_root() -> Path:
-    """A folder with Debian 13's packages and all they depend on, unpacked."""
+def build_root(wanted: tuple[str, ...] = PACKAGES) -> Path:
+    """A folder with packages of Debian 13 and all they depend on, unpacked."""
 
     def make(target: Path) -> None:
         work = target.with_name(f"{target.name}-apt")
         remove(work)
         try:
-            packages = _download(work)
+            packages = _download(work, wanted)
             target.mkdir(parents=True)
             # A root without /usr merged in would get folders where the packages expect links.
             for name in ("bin", "lib", "lib64", "sbin"):
@@ -54,14 +54,15 @@ def build_root() -> Path:
                 (target / name).symlink_to(f"usr/{name}")
             for package in packages:
                 _unpack(package, target)
-            _find_template_here(target)
+            if "prometheus-alertmanager" in wanted:
+                _find_template_here(target)
         finally:
             remove(work)
         for unwanted in UNWANTED:
             shutil.rmtree(target / unwanted, ignore_errors=True)
 
-    inputs: list[Input] = [VERSION, debian.SUITE, debian.architecture(), *PACKAGES]
-    return cached("plain-root", f"Debian 13's {', '.join(PACKAGES)}, unpacked", inputs, make)
+    inputs: list[Input] = [VERSION, debian.SUITE, debian.architecture(), *wanted]
+    return cached("plain-root", f"Debian 13's {', '.join(wanted)}, unpacked", inputs, make)
 
 
 def _find_template_here(root: Path) -> None:
@@ -86,7 +87,7 @@ def _unpack(package: Path, target: Path) -> None:
         raise LabError(f"{package.name} could not be unpacked: {done.stderr.decode(errors='replace').strip()}")
 
 
-def _download(work: Path) -> list[Path]:
+def _download(work: Path, wanted: tuple[str, ...]) -> list[Path]:
     """Fetch the packages and what they depend on with an apt of its own, which knows no installed package."""
     for folder in ("state/lists/partial", "cache/archives/partial", "etc"):
         (work / folder).mkdir(parents=True)
@@ -109,7 +110,7 @@ def _download(work: Path) -> list[Path]:
     }
     apt = ["apt-get", "-qq", *(f"-o{key}={value}" for key, value in settings.items())]
     run([*apt, "update"])
-    run([*apt, "install", "--yes", "--download-only", *PACKAGES])
+    run([*apt, "install", "--yes", "--download-only", *wanted])
     return sorted((work / "cache/archives").glob("*.deb"))
 
 
