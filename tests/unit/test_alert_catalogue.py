@@ -3,12 +3,11 @@
 import re
 from typing import Any
 
-import promql_parser as promql
 import pytest
 
 from studio.model import load_studio
 from studio.paths import ROOT
-from studio.render import catalogue, loki, recorded, rules
+from studio.render import catalogue, loki, rules
 
 LAB = load_studio("lab")
 ENTRIES = [alert for group in catalogue.catalogue().values() for alert in group]
@@ -16,8 +15,6 @@ SILENCE = (
     "    sudo systemd-run --user -M studio@ -qP podman exec alertmanager "
     "amtool --alertmanager.url=http://127.0.0.1:9093 silence add"
 )
-METRICSQL = {"FlameAnomaly", "FlameDrift", "ServiceRestarted", "CrashLoop"}
-"""By WITH, and by changes_prometheus()."""
 SECTIONS = ["What it means", "How to check", "What to do", "How to silence"]
 
 
@@ -66,17 +63,3 @@ def test_every_number_of_an_expression_has_a_name(alert: catalogue.Alert) -> Non
 def test_a_number_without_a_name_is_found() -> None:
     expr = 'avg_over_time(a{b="7",c=<<c>>}[5m:10s] offset 2h) / 3.5 > 78 and b2 >= <<threshold>> and on(c) d == 1'
     assert bare_numbers(expr) == ["3.5", "78"]
-
-
-def is_promql(expr: str) -> bool:
-    try:
-        promql.parse(expr)
-    except ValueError:
-        return False
-    return True
-
-
-def test_all_rules_but_those_that_need_metricsql_are_promql() -> None:
-    found = [rule for group in rules.groups(LAB).values() for rule in group]
-    assert {rule.get("alert") for rule in found if not is_promql(rule["expr"])} == METRICSQL
-    assert all(is_promql(rule["expr"]) for rule in recorded.rules(LAB))
