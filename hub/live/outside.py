@@ -72,7 +72,7 @@ class Outside:
         await self._http.aclose()
 
     async def furnaces(self) -> Json:
-        """{"furnaces": [{id, label, low, high, age_s, points: [[s, °C]]}], "problem": text or null}"""
+        """{"furnaces": [{id, label, low, high, age_s, newest: °C, points: [[s, °C]]}], "problem": text or null}"""
         return dict(await self._once("furnaces", self._furnaces))
 
     async def alerts(self) -> Json:
@@ -108,13 +108,13 @@ class Outside:
         return found
 
     async def _furnaces(self) -> Json:
-        shown = {f.id: f.model_dump() | {"points": [], "age_s": None} for f in self.config.furnaces}
+        shown = {f.id: f.model_dump() | {"points": [], "age_s": None, "newest": None} for f in self.config.furnaces}
         if not self._tsdb:
             return {"furnaces": list(shown.values()), "problem": "VictoriaMetrics is not set up (HUB_TSDB_URL)"}
         chosen = f'{{studio="{self.config.studio}"}}' if self.config.studio else ""
         now = time.time()
         try:
-            series, ages = await asyncio.gather(
+            series, ages, newest = await asyncio.gather(
                 self._query(
                     "query_range",
                     f"avg by (furnace) (avg_over_time({TEMPERATURE}{chosen}[{STEP}s]))",
@@ -123,6 +123,7 @@ class Outside:
                     step=STEP,
                 ),
                 self._query("query", f"max by (furnace) (tlast_over_time({TEMPERATURE}{chosen}[{DAY}s]))"),
+                self._query("query", f"avg by (furnace) (last_over_time({TEMPERATURE}{chosen}[{STEP}s]))"),
             )
         except Away as error:
             return {"furnaces": list(shown.values()), "problem": f"VictoriaMetrics is away: {error}"}
@@ -132,6 +133,9 @@ class Outside:
                 furnace["points"] = [[at, round(float(v), 1)] for at, v in found["values"] if math.isfinite(float(v))]
             for found in ages:
                 _furnace(shown, found)["age_s"] = max(0, round(now - float(found["value"][1])))
+            for found in newest:
+                value = float(found["value"][1])
+                _furnace(shown, found)["newest"] = round(value, 1) if math.isfinite(value) else None
         except (AttributeError, KeyError, TypeError, ValueError):
             return {"furnaces": list(shown.values()), "problem": "VictoriaMetrics gave an unexpected answer"}
         return {"furnaces": list(shown.values()), "problem": None}
@@ -160,7 +164,7 @@ class Outside:
 
 def _furnace(shown: dict[str, Json], series: Json) -> Json:
     name = str(series["metric"].get("furnace", "?"))
-    return shown.setdefault(name, Furnace(id=name).model_dump() | {"points": [], "age_s": None})
+    return shown.setdefault(name, Furnace(id=name).model_dump() | {"points": [], "age_s": None, "newest": None})
 
 
 def _alert(item: Json) -> Json:

@@ -157,11 +157,15 @@ function chart(f) {
     path += `${gap ? "M" : "L"}${x(t).toFixed(1)} ${y(v).toFixed(1)}`;
   });
   made.append(svg("path", { class: "line", d: path }));
+  const [at, mean] = f.points[f.points.length - 1];
+  made.append(svg("path", { class: "end", d: `M${x(at).toFixed(1)} ${y(mean).toFixed(1)}h0` }));
   return made;
 }
 
 function furnace(f) {
-  const last = f.points.length ? f.points[f.points.length - 1][1] : null;
+  // Points are means of five minutes: what it is now is the newest sample.
+  const mean = f.points.length ? f.points[f.points.length - 1][1] : null;
+  const last = f.newest === null ? mean : f.newest;
   const out = last !== null && ((f.low !== null && last < f.low) || (f.high !== null && last > f.high));
   const silent = f.age_s === null || f.age_s > SILENT_SECONDS;
   const degrees = (limit) => (limit === null ? "–" : Math.round(limit));

@@ -41,6 +41,12 @@ def furnace_day(url: str, furnace: str, low: float, silent: int = 0) -> None:
     httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(lines)).raise_for_status()
 
 
+def furnace_now(url: str, furnace: str, value: float) -> None:
+    """One sample, of this moment."""
+    line = f'furnace_furnace_temp{{studio="rosewood",furnace="{furnace}"}} {value} {int(time.time() * 1000)}'
+    httpx.post(f"{url}/api/v1/import/prometheus", content=line).raise_for_status()
+
+
 def fire_alert(url: str, name: str, summary: str, **labels: str) -> None:
     about = {"alertname": name, "severity": "critical", "type": "shop", "studio": "rosewood", **labels}
     alert = {"labels": about, "annotations": {"summary": summary}}

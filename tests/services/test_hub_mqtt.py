@@ -1,4 +1,4 @@
-"""What the broker was told has arrived is stored, though the hub stops or the broker dies before its turn."""
+"""What comes by MQTT is logged as what comes by HTTP, and stored though the hub stops or the broker dies meanwhile."""
 
 import contextlib
 import json
@@ -11,6 +11,8 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from hub_broker import Mosquitto
+from hub_fcm_standin import FcmStandin
+from hub_phone import command
 from hub_support import ADMIN, RunningHub, running
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import select
@@ -82,3 +84,19 @@ async def test_a_broker_that_dies_takes_nothing_with_it_that_had_arrived(site: S
         return await stored(site.hub) == list(range(CHUNKS))
 
     await site.hub.until(all_stored, 30)
+
+
+async def test_a_result_by_mqtt_leaves_the_same_line_as_one_by_http(phone: tuple[RunningHub, FcmStandin]) -> None:
+    hub, _ = phone
+    device = await hub.enrol(fcm_token="token-1", alias="Kiln tablet")
+    told = []
+    for way in ("http", "mqtt"):
+        request_id = (await command(hub)).json()["request_id"]
+        if way == "http":
+            await hub.client.post("/v1/action-result", json={"request_id": request_id, "outcome": "ok"}, headers=device)
+        else:
+            await hub.hub.mqtt.dispatch(f"tablet/tablet-1/run/{request_id}/result", b'{"outcome":"ok"}', False)
+        told.append(hub.lines("action_result.ingest")[-1])
+        assert told[-1]["request_id"] == request_id
+    assert told[0].keys() == told[1].keys()
+    assert (told[1]["alias"], told[1]["outcome"], told[1]["route"]) == ("Kiln tablet", "ok", None)

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 from hub_servers import enrol, real_hub
-from hub_stack import alertmanager, fire_alert, furnace_day, victoriametrics, write_page_config
+from hub_stack import alertmanager, fire_alert, furnace_day, furnace_now, victoriametrics, write_page_config
 from hub_support import ADMIN, ADMIN_TOKEN
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -39,6 +39,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     folder = tmp_path_factory.mktemp("studio")
     with victoriametrics(folder) as tsdb, alertmanager(folder) as alerts:
         furnace_day(tsdb, "main", 1090)
+        furnace_now(tsdb, "main", 950)
         furnace_day(tsdb, "hole", 1200, silent=3600)
         fire_alert(alerts, "FurnaceTooCold", "The main furnace is at 900 degrees")
         for furnace in ("main", "hole"):
@@ -87,7 +88,9 @@ def test_the_page_shows_what_happens_as_it_happens(browser: Browser, studio: htt
     main = page.locator("#furnaces article").filter(has_text="Main furnace")
     expect(main).to_contain_text("limits 1050 to 1180 °C")
     expect(main).to_contain_text(re.compile(r"last sample \d\d? s ago"))
+    expect(main.locator("h3 .bad")).to_have_text("950 °C")
     expect(main.locator("svg .limit")).to_have_count(2)
+    expect(main.locator("svg .end")).to_have_count(1)
     assert (main.locator("svg .line").get_attribute("d") or "").count("L") > 200
     for part in ("VictoriaMetrics", "Alertmanager"):
         expect(page.locator("#health article").filter(has_text=part)).to_contain_text("fine")
