@@ -52,7 +52,8 @@ function wait(w) {
 }
 
 function alertCard(a) {
-  const made = card(a.name, a.severity, "bad", `${a.summary} since ${new Date(a.since).toLocaleString()}`);
+  const cls = { info: "dim", warning: "warn" }[a.severity] || "bad";
+  const made = card(a.name, a.severity, cls, `${a.summary} since ${new Date(a.since).toLocaleString()}`);
   if (a.about.length) made.append(el("p", a.about.join(", ")));
   return made;
 }

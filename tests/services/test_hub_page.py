@@ -41,7 +41,7 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         furnace_day(tsdb, "main", 1090)
         furnace_now(tsdb, "main", 950)
         furnace_day(tsdb, "hole", 1200, silent=3600)
-        fire_alert(alerts, "FurnaceTooCold", "The main furnace is at 900 degrees")
+        fire_alert(alerts, "FurnaceTooCold", "The main furnace is at 900 degrees", severity="warning")
         for furnace in ("main", "hole"):
             fire_alert(alerts, "FlameOut", "The flame is out", furnace=furnace, label=HOSTILE)
         fire_alert(alerts, "Watchdog", "All is well with the alerting itself")
@@ -78,6 +78,8 @@ def test_the_page_shows_what_happens_as_it_happens(browser: Browser, studio: htt
     expect(page).to_have_title("Rosewood Glass")
     expect(page.locator("#alerts")).to_contain_text("The main furnace is at 900 degrees")
     expect(page.locator("#alerts article")).to_have_count(3)
+    expect(page.locator("#alerts h3 .warn")).to_have_text("warning")
+    expect(page.locator("#alerts h3 .bad")).to_have_text(["critical", "critical"])
     flames = page.locator("#alerts article").filter(has_text="FlameOut")
     for furnace in ("main", "hole"):
         expect(flames.filter(has_text=f"furnace {furnace}, label <img src=x")).to_have_count(1)
