@@ -76,9 +76,10 @@ def camera(phase: float, rng: random.Random) -> dict[str, float]:
 
 
 def plant(phase: float, rng: random.Random) -> dict[str, float]:
-    """What a plant's sensor says: soil moisture %, air temperature °C, battery V."""
+    """What a plant's sensor says: soil moisture %, air temperature °C, light lx, battery %."""
     return {
         "moisture": round(45 + 5 * math.sin(phase / 900) + rng.gauss(0, 0.2), 2),
         "temperature": round(ROOM + 2 * math.sin(phase / 3600) + rng.gauss(0, 0.1), 2),
-        "battery": round(3.7 + rng.gauss(0, 0.01), 3),
+        "light": round(320 + 60 * math.sin(phase / 1800) + rng.gauss(0, 5), 1),
+        "battery": round(88 + rng.gauss(0, 0.2), 1),
     }

@@ -56,6 +56,12 @@ def test_messages_come_at_each_devices_interval(device: str, topic_end: str, cou
     assert abs(len(sent(StudioSimulation(STUDIO), device, topic_end, 60)) - count) <= 1
 
 
+def test_a_plant_says_what_the_dashboard_shows_in_its_units() -> None:
+    (state, *_) = [json.loads(p) for p in sent(StudioSimulation(STUDIO), "fern", "/state", 60)]
+    assert state.keys() == {"moisture", "temperature", "light", "battery"}
+    assert 50 < state["battery"] <= 100
+
+
 def test_messages_are_in_order_and_the_same_for_the_same_seed() -> None:
     first, second = (list(StudioSimulation(STUDIO, seed=7).messages(20)) for _ in range(2))
     assert first == second
