@@ -9,7 +9,7 @@ from typing import Any
 
 from agent import VERSION, config, folder, settings, status
 from agent.credentials import Credentials
-from agent.errors import AgentError, InputError
+from agent.errors import AgentError, InputError, PermissionsError
 from agent.logs import Log, open_log
 from agent.request import ProvisionRequest, read_request
 
@@ -67,7 +67,9 @@ def main(arguments: list[str] | None = None) -> None:
             run(directory, log)
     except AgentError as error:
         if log is None:
-            print(f"studio-agent: {error.message}. {error.advice}.", file=sys.stderr)
+            # Anybody may ask; the folder is the agent's account's alone.
+            sudo = "Ask as root (sudo), or: " if isinstance(error, PermissionsError) else ""
+            print(f"studio-agent: {error.message}. {sudo}{error.advice}.", file=sys.stderr)
         elif not error.logged:
             log.error("ended", **error.told)
         sys.exit(error.exit_code)

@@ -17,7 +17,7 @@ def held(folder: Path) -> Iterator[None]:
     try:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise errors.of_os(error, folder, "open it") from error
+        raise errors.of_os(error, folder, errors.READING) from error
     try:
         if not any(_lock(handle, wait) for wait in (0, 0.1, 0.2)):  # `status` may be asking this very moment
             raise errors.BusyError(
@@ -38,14 +38,12 @@ def _lock(handle: int, wait: float) -> bool:
 
 
 def is_held(folder: Path) -> bool:
-    """Whether an agent works in the folder now."""
+    """Whether an agent works in the folder now; raises AgentError when the folder cannot be looked into."""
     try:
         with held(folder):
             return False
     except errors.BusyError:
         return True
-    except errors.AgentError:
-        return False
 
 
 def sweep(folder: Path) -> None:

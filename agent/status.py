@@ -67,10 +67,17 @@ def close(folder: Path, log: Log) -> None:
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The stored status; empty when there is none or when it is damaged."""
+    """The stored status; empty when there is none, or when it is damaged or cannot be read."""
+    try:
+        return _stored(folder)
+    except AgentError:
+        return {}
+
+
+def _stored(folder: Path) -> dict[str, Any]:
     try:
         values = strictjson.parse(durable.read(folder / FILE, strictjson.LIMIT))
-    except (FileNotFoundError, ValueError, AgentError):
+    except (FileNotFoundError, ValueError):
         return {}
     history = values.get("history")
     sound = isinstance(history, list) and all(isinstance(entry, dict) for entry in history)
@@ -81,9 +88,9 @@ def describe(folder: Path, *, running: bool) -> dict[str, Any]:
     """The phase as it is now: pending, in-progress, completed, failed, or none when nothing was ever asked.
 
     `running`: whether an agent holds the folder. An attempt in progress without one was interrupted; the next start
-    goes on with it.
+    goes on with it. Raises AgentError when what is stored cannot be read: that is not `none`.
     """
-    stored = read(folder)
+    stored = _stored(folder)
     asked = is_asked(folder)
     phase = str(stored.get("phase", "none"))
     interrupted = phase == "in-progress" and not running

@@ -1,5 +1,6 @@
 """Disks that are full, read-only or broken, and files that are not what they should be: clear, quick, nothing lost."""
 
+import contextlib
 import errno
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 from services.agent_cases import NAME, OLD, SERIAL, faults_after_restart, faults_of, in_memory, is_new, prepare, start
 from standins.thingsboard_standin import ThingsboardStandin
 
-from agent import config
+from agent import cli, config, status
 from agent.errors import AgentError, DiskError, InputError, PermissionsError
 
 CALLS = ("open", "write", "fsync", "fchmod", "rename", "unlink", "mkdir")
@@ -173,6 +174,32 @@ def test_without_the_right_to_write(tmp_path: Path, server: ThingsboardStandin, 
     assert wanted[what] in message
     assert (directory / config.FILE).read_bytes() == OLD
     assert not server.devices
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("closed", [".", status.FILE])
+def test_who_may_not_look_is_not_told_that_there_is_nothing(tmp_path: Path, closed: str) -> None:
+    (tmp_path / status.FILE).write_text('{"phase": "completed", "history": []}')
+    tmp_path.chmod(0o755)
+    (tmp_path / closed).chmod(0o600)
+    told, reader = os.pipe()[::-1]
+    if (pid := os.fork()) == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            with os.fdopen(told, "w") as out, contextlib.redirect_stderr(out):
+                cli.main(["status", "--dir", str(tmp_path)])
+        except SystemExit as end:
+            os._exit(int(end.code or 0))
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == PermissionsError.exit_code
+    path = tmp_path / closed
+    assert os.read(reader, 2000).decode() == (
+        f"studio-agent: {path}: cannot read it: Permission denied. Ask as root (sudo), or: Let the agent's account "
+        f"read {path} (chown it to that account).\n"
+    )
 
 
 def test_a_symbolic_link_is_refused_and_what_it_points_at_untouched(tmp_path: Path, server: ThingsboardStandin) -> None:

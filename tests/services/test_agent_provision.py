@@ -197,6 +197,12 @@ def test_the_program_from_pending_to_completed(device: Path, server: Thingsboard
     assert len(server.requests) == 1
 
 
+def test_the_status_of_no_folder_is_an_error(tmp_path: Path) -> None:
+    done = agent("status", "--dir", str(tmp_path / "nowhere"))
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "nowhere: cannot read it: No such file or directory" in done.stderr
+
+
 def test_check_tells_what_provisioning_will_not_put_right(device: Path) -> None:
     (device / config.FILE).write_text('{"buffer": {"most_messages": 1}}')
     done = agent("check", "--dir", str(device))
