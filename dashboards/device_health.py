@@ -56,7 +56,7 @@ def device_health(rules: Rules) -> Dashboard:
                 "Temperature",
                 "The hottest sensor of the host.",
                 "celsius",
-                Query(f"max(node_thermal_zone_temp{{{STUDIO}}})"),
+                Query(f"max(node_thermal_zone_temp{{{STUDIO}}} or node_hwmon_temp_celsius{{{STUDIO}}})"),
                 steps=above(rules, "HostHot"),
                 width=4,
                 none="no sensor",

@@ -40,7 +40,7 @@ VISITORS = {
 }
 """What the hub counts only when somebody was there; tests/services/test_dashboards_queries.py has them."""
 FAULTS = {"vector_component_discarded_events_total", "vector_component_errors_total", "vector_dead_letters_total"}
-NO_SENSOR = {"node_thermal_zone_temp"}
+NO_SENSOR = {"node_thermal_zone_temp", "node_hwmon_temp_celsius"}
 
 
 def read() -> set[str]:

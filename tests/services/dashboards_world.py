@@ -100,12 +100,16 @@ def _alerting(studio: Studio, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _host(folder: Path, port: int) -> Iterator[None]:
-    """node_exporter, on a host with a thermal zone as a Raspberry Pi has one."""
+    """node_exporter, on a host with a thermal zone as a Raspberry Pi has one, and a sensor as a PC's disk has one."""
     zone = folder / "sys/class/thermal/thermal_zone0"
     zone.mkdir(parents=True)
     (zone / "type").write_text("cpu-thermal\n")
     (zone / "temp").write_text("51540\n")
     (zone / "policy").write_text("step_wise\n")
+    sensor = folder / "sys/class/hwmon/hwmon0"
+    sensor.mkdir(parents=True)
+    (sensor / "name").write_text("nvme\n")
+    (sensor / "temp1_input").write_text("41850\n")
     for name in ("block", "fs", "devices"):
         (folder / "sys" / name).symlink_to(Path("/sys") / name)
     (folder / "sys/class/net").symlink_to("/sys/class/net")
