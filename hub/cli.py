@@ -12,7 +12,7 @@ import uvicorn
 
 from hub import VERSION, logs
 from hub.cli_keys import keys
-from hub.cli_support import BAD_SETTINGS, UNAVAILABLE, database, fail, load
+from hub.cli_support import BAD_SETTINGS, UNAVAILABLE, check_files, database, fail, load
 from hub.server import Server
 from hub.stopping import REQUEST_SECONDS, Deadline
 from hub.store import open_database
@@ -42,7 +42,8 @@ def serve() -> None:
     from hub.app import make_app
 
     chosen = load()
-    # What is wrong with it is said in one line here, and by uvicorn as a traceback.
+    # What is wrong with these is said in one line here, and by uvicorn as a traceback.
+    check_files(chosen)
     database(_migrated(chosen.database_url))
     # A thousand devices and pages at once are more than the 1,024 files that a service may have open by default.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -50,8 +51,9 @@ def serve() -> None:
     writer = logs.LogWriter(size=chosen.log_queue)
     logs.configure(writer, chosen.log_level)
     own_tls = chosen.tls_port is not None
+    served = make_app(chosen, writer)
     config = uvicorn.Config(
-        make_app(chosen, writer),
+        served,
         host=chosen.host,
         port=chosen.port,
         ssl_certfile=None if own_tls else chosen.tls_cert,
@@ -63,7 +65,11 @@ def serve() -> None:
         forwarded_allow_ips="127.0.0.1",
         timeout_graceful_shutdown=REQUEST_SECONDS,
     )
-    server = Server(config, chosen, Deadline(writer))
+
+    def stopping() -> None:
+        served.state.hub.provisioning.waits.stop()
+
+    server = Server(config, chosen, Deadline(writer), stopping)
     # uvicorn sends itself the signal again when it is done; the log must be written out after that.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -72,10 +78,11 @@ def serve() -> None:
         pass
     except OSError as error:
         raise fail(f"it cannot listen: {error}") from None
+    except SystemExit:
+        # uvicorn's own code for it is 3, which here says that the database is away.
+        raise fail("it did not start; the log says why") from None
     finally:
         writer.close()
-    if not server.started:
-        raise fail("it did not start; the log says why", 1)
 
 
 @app.command()

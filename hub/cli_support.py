@@ -26,6 +26,22 @@ def load() -> settings.Settings:
         raise fail(f"wrong settings:\n{error}", BAD_SETTINGS) from None
 
 
+def check_files(chosen: settings.Settings) -> None:
+    """Read the files that settings name, so that all that is wrong with them is said before anything is served."""
+    from hub.live.outside import page_config
+    from hub.runs.fcm import service_account_of
+
+    wrong = []
+    for read, file in ((page_config, chosen.page_config), (service_account_of, chosen.fcm_credentials_file)):
+        try:
+            if file is not None:
+                read(file)
+        except settings.SettingsError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise fail("wrong settings:\n" + "\n".join(wrong), BAD_SETTINGS)
+
+
 def database(work: Any) -> Any:
     try:
         return asyncio.run(work)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -25,18 +26,25 @@ def _unless_expected(record: logging.LogRecord) -> bool:
 class Server(uvicorn.Server):
     """uvicorn, with HTTPS on a port of its own besides; a signal that comes while it starts stops what has started.
 
-    From the signal on the time runs in which the process ends.
+    From the signal on the time runs in which the process ends. `stopping` is called before requests are waited for.
     """
 
-    def __init__(self, config: uvicorn.Config, chosen: Settings, deadline: Deadline) -> None:
+    def __init__(
+        self, config: uvicorn.Config, chosen: Settings, deadline: Deadline, stopping: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._chosen = chosen
         self._deadline = deadline
+        self._stopping = stopping
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._deadline.begin()
         logging.getLogger("uvicorn.error").addFilter(_unless_expected)
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._stopping()
+        await super().shutdown(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

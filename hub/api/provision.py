@@ -12,7 +12,7 @@ from hub.api.types import Body, DeviceId
 from hub.auth import Authorization, enrolment_token, is_admin, refuse_admin
 from hub.errors import Refused
 from hub.provision.events import ProvisionEvents
-from hub.provision.waits import TooManyWaits, Waiter, about
+from hub.provision.waits import Stopping, TooManyWaits, Waiter, about
 from hub.service import HubDep
 
 
@@ -66,6 +66,8 @@ async def _wait(hub: HubDep, request: Request, wanted: WaitFor) -> Waited:
         waiter = waits.begin(wanted.method, wanted.timeout, wanted.require_fresh, wanted.device_id)
     except TooManyWaits:
         raise Refused(503, "too_many_waits", "Too many waits are in progress.", {"Retry-After": "5"}) from None
+    except Stopping:
+        raise _stopping() from None
     fields = dict(about(waiter))
     try:
         events.wait_start(fields)
@@ -87,6 +89,8 @@ async def _answered(request: Request, waiter: Waiter, events: ProvisionEvents, f
         gone.cancel()
         await asyncio.gather(gone, return_exceptions=True)
     elapsed = time.monotonic() - waiter.started
+    if waiter.answer.cancelled():
+        raise _stopping()
     if waiter.answer.done():
         seen = waiter.answer.result()
         events.wait_success(seen.device_id, waiter.method, elapsed, not seen.retained)
@@ -96,6 +100,10 @@ async def _answered(request: Request, waiter: Waiter, events: ProvisionEvents, f
         raise Refused(499, "disconnected", "The asker went away.")
     events.wait_timeout(fields, elapsed)
     return Waited(status="timeout", device_id=waiter.device_id, elapsed=round(elapsed, 3), fresh=False)
+
+
+def _stopping() -> Refused:
+    return Refused(503, "stopping", "The hub stops, or starts anew; ask again.", {"Retry-After": "5"})
 
 
 async def _disconnected(request: Request) -> None:

@@ -37,6 +37,10 @@ class TooManyWaits(Exception):
     pass
 
 
+class Stopping(Exception):
+    """The hub stops: nobody may begin to wait."""
+
+
 class Waits:
     """The waits in progress and the devices seen; everything on the event loop."""
 
@@ -47,6 +51,7 @@ class Waits:
         self._count = 0
         self._seen: dict[str, Seen] = {}
         self._newest: Seen | None = None
+        self._stopping = False
 
     def __len__(self) -> int:
         return self._count
@@ -70,7 +75,9 @@ class Waits:
             self._newest = max(self._seen.values(), key=lambda seen: seen.at, default=None)
 
     def begin(self, method: Method, timeout: float, require_fresh: bool, device_id: str | None) -> Waiter:
-        """Raises TooManyWaits."""
+        """Raises TooManyWaits or Stopping."""
+        if self._stopping:
+            raise Stopping
         if self._count >= self._limit:
             raise TooManyWaits
         answer: asyncio.Future[Seen] = asyncio.get_running_loop().create_future()
@@ -87,6 +94,12 @@ class Waits:
             self._count -= 1
             if not waiters:
                 del self._of_device[waiter.device_id]
+
+    def stop(self) -> None:
+        """End all waits at once, without an answer: who waits is told that the hub stops, instead of being cut off."""
+        self._stopping = True
+        for waiter in list(self):
+            waiter.answer.cancel()
 
     def notify(self, seen: Seen) -> int:
         """Answer the waits that this message satisfies; how many they are."""

@@ -17,6 +17,8 @@ from google.oauth2 import service_account
 from urllib3.exceptions import InvalidHeader
 from urllib3.util.retry import Retry
 
+from hub.settings import SettingsError
+
 SCOPE: Final = "https://www.googleapis.com/auth/firebase.messaging"
 WITHOUT_RETRY_AFTER: Final = 60.0
 LONGEST_RETRY_AFTER: Final = 600.0
@@ -96,14 +98,22 @@ def _parse(body: bytes) -> tuple[str | None, str | None, list[str]]:
     return (codes[0][:64] if codes else None), word, fields
 
 
+def service_account_of(file: Path) -> tuple[Any, str]:
+    """The credentials in a service account's JSON, and its project. Raises SettingsError."""
+    try:
+        info = json.loads(file.read_text("utf-8"))
+        return service_account.Credentials.from_service_account_info(info, scopes=[SCOPE]), str(info["project_id"])  # type: ignore[no-untyped-call]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SettingsError(f"HUB_FCM_CREDENTIALS_FILE ({file}) is no service account's JSON: {error}") from None
+
+
 class Fcm:
     """A sender for one Firebase project; its access token is fetched in a thread, once at a time."""
 
     def __init__(self, credentials_file: Path, url: str, timeout: float) -> None:
-        """Raises ValueError or OSError when the file is no service account."""
-        info = json.loads(credentials_file.read_text("utf-8"))
-        self._credentials: Any = service_account.Credentials.from_service_account_info(info, scopes=[SCOPE])  # type: ignore[no-untyped-call]
-        self._url = f"{url.rstrip('/')}/v1/projects/{info['project_id']}/messages:send"
+        """Raises SettingsError when the file is no service account."""
+        self._credentials, project = service_account_of(credentials_file)
+        self._url = f"{url.rstrip('/')}/v1/projects/{project}/messages:send"
         self._http = httpx.AsyncClient(timeout=timeout, limits=httpx.Limits(max_connections=20))
         self._refreshing = asyncio.Lock()
         self._session = requests.Session()

@@ -16,7 +16,6 @@ from hub.runs.fcm import Fcm
 from hub.runs.runner import Runner
 from hub.runs.store import Chunk, Ending
 from hub.service import Hub
-from hub.settings import SettingsError
 
 CHUNK_CHARS = 32_768
 Seq = Annotated[int, Field(ge=0, le=1_000_000)]
@@ -51,10 +50,7 @@ async def runs(hub: Hub) -> AsyncIterator[None]:
     chosen = hub.settings
     sender = None
     if chosen.fcm_credentials_file is not None:
-        try:
-            sender = Fcm(chosen.fcm_credentials_file, chosen.fcm_url, chosen.fcm_timeout)
-        except (OSError, ValueError, KeyError) as error:
-            raise SettingsError(f"HUB_FCM_CREDENTIALS_FILE is no service account's JSON: {error}") from error
+        sender = Fcm(chosen.fcm_credentials_file, chosen.fcm_url, chosen.fcm_timeout)
     runner = Runner(hub, sender)
     hub.runner = runner
     hub.metrics.watch("hub_runs_active", "Runs in progress", lambda: runner.active)

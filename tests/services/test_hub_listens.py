@@ -1,6 +1,7 @@
 """Where the hub listens: plain HTTP on one port, HTTPS on another; its health check; its secrets from files."""
 
 import shutil
+import socket
 import sqlite3
 import ssl
 import subprocess
@@ -50,6 +51,18 @@ def test_a_port_for_https_needs_a_certificate() -> None:
         load(admin_token=ADMIN_TOKEN, tls_port=8443)
 
 
+@pytest.mark.parametrize("which", ["HUB_PORT", "HUB_PROVISION_PORT"])
+def test_a_hub_that_does_not_start_says_so_and_not_that_its_database_is_away(tmp_path: Path, which: str) -> None:
+    settings = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": f"sqlite:///{tmp_path}/hub.db", "PATH": "/usr/bin"}
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        settings |= {"HUB_PORT": str(free_port()), "PROVISION_EVENT_LOG": "", which: str(other.getsockname()[1])}
+        argv = [sys.executable, "-m", "hub"]
+        done = subprocess.run(argv, env=settings, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr == "hub: it did not start; the log says why\n"
+    assert "address already in use" in done.stdout.lower()
+
+
 def test_a_port_that_is_taken_is_said_and_no_traceback(tmp_path: Path, certificate: dict[str, str]) -> None:
     with real_hub(tmp_path / "one") as client:
         taken = str(client.base_url.port)
@@ -88,3 +101,19 @@ def test_a_hub_whose_database_takes_no_writes_is_not_ready(tmp_path: Path) -> No
             answer = client.get("/readyz", timeout=60)
         assert answer.status_code == 503
         assert answer.json()["status"] == "unavailable"
+
+
+def test_files_of_settings_that_cannot_be_used_are_all_said_and_no_traceback(tmp_path: Path) -> None:
+    page, fcm = tmp_path / "page.json", tmp_path / "fcm.json"
+    page.write_text("[")
+    fcm.write_text('{"type": "service_account"}')
+    env = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": f"sqlite:///{tmp_path}/hub.db", "PATH": "/usr/bin"}
+    env |= {"HUB_PAGE_CONFIG": str(page), "HUB_FCM_CREDENTIALS_FILE": str(fcm)}
+    done = subprocess.run(
+        [sys.executable, "-m", "hub"], env=env, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 2
+    assert f"HUB_PAGE_CONFIG ({page}) cannot be used" in done.stderr
+    assert f"HUB_FCM_CREDENTIALS_FILE ({fcm}) is no service account's JSON" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert not (tmp_path / "hub.db").exists()

@@ -174,3 +174,22 @@ def test_a_postgresql_that_is_away_is_left_behind(tmp_path: Path, postgres: Post
     assert seconds < SOON
     assert "hub.stop.slow" in events(log)
     assert [row[0] for row in stored(database, select(heartbeats.c.heartbeat_id))] == ["before"]
+
+
+def test_who_waits_is_told_that_the_hub_stops(tmp_path: Path) -> None:
+    body = {"method": "ble", "timeout": 600}
+    with (
+        logging_hub(tmp_path, f"sqlite:///{tmp_path}/hub.db") as (hub, log),
+        admin_of(hub) as client,
+        asked(hub.port, 3, "POST", "/provision/wait", body) as waits,
+    ):
+        wait_until("they wait", lambda: metric(client, "provision_waits_in_progress") == 3)
+        code, _ = ended(hub)
+        answers = [wait.recv(65_536) for wait in waits]
+    assert code == 0
+    for answer in answers:
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b'"code":"stopping"' in answer
+        assert b"\r\nretry-after: 5\r\n" in answer
+    starts = [json.loads(line) for line in log.read_text().splitlines() if "provision.wait_start" in line]
+    assert [line["status_code"] for line in starts] == [503] * 3
