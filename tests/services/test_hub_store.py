@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from hub import cli, retention
 from hub.store import Unavailable, open_database
-from hub.store.tables import devices, heartbeats, metadata
+from hub.store.tables import devices, heartbeats, metadata, run_chunks, runs
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
@@ -102,6 +102,21 @@ async def test_old_heartbeats_go_and_young_ones_stay(hub: RunningHub) -> None:
     await hub.hub.db.write(lambda conn: conn.execute(old) and None)
     assert await retention.clean(hub.hub) == 1
     assert [r["heartbeat_id"] for r in await hub.rows(select(heartbeats))] == ["young"]
+
+
+async def test_old_runs_go_with_their_chunks_but_not_those_in_progress(hub: RunningHub) -> None:
+    def work(conn: Connection) -> None:
+        conn.execute(devices.insert().values(device_id="a", kind="plant", created_at=1))
+        for name, status, created in (("old", "ok", 1), ("going", "running", 1), ("young", "ok", 2**41)):
+            row = {"device_id": "a", "action": "x", "params": "{}", "protocol": "mqtt", "timeout_ms": 1}
+            conn.execute(runs.insert().values(request_id=name, status=status, created_at=created, **row))
+            chunk = {"seq": 0, "stream": "stdout", "data": b"x", "received_at": created}
+            conn.execute(run_chunks.insert().values(request_id=name, **chunk))
+
+    await hub.hub.db.write(work)
+    assert await retention.clean(hub.hub) == 1
+    assert {r["request_id"] for r in await hub.rows(select(runs))} == {"going", "young"}
+    assert {r["request_id"] for r in await hub.rows(select(run_chunks))} == {"going", "young"}
 
 
 async def test_a_backup_of_a_database_in_use_is_whole(lite: RunningHub, tmp_path: Path) -> None:
