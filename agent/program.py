@@ -37,15 +37,15 @@ def run(
     argv, seconds = command
     end = time.monotonic() + seconds
     errors = subprocess.STDOUT if stderr is None else subprocess.PIPE
-    with open(os.memfd_create("given"), "w+b") as standard_input:  # noqa: PTH123 - it has no path
-        standard_input.write(given)
-        standard_input.seek(0)
-        try:
+    try:
+        with open(os.memfd_create("given"), "w+b") as standard_input:  # noqa: PTH123 - it has no path
+            standard_input.write(given)
+            standard_input.seek(0)
             child = subprocess.Popen(
                 argv, stdin=standard_input, stdout=subprocess.PIPE, stderr=errors, bufsize=0, start_new_session=True
             )
-        except (OSError, ValueError) as error:
-            raise ProgramError(_why_not(argv[0], error)) from error
+    except (OSError, ValueError) as error:
+        raise ProgramError(_why_not(argv[0], error)) from error
     with child, selectors.DefaultSelector() as selector:
         for pipe, take in ((child.stdout, stdout), (child.stderr, stderr)):
             if pipe is not None:

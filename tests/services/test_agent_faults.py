@@ -1,5 +1,6 @@
 """Disks that are full, read-only or broken, and files that are not what they should be: clear, quick, nothing lost."""
 
+import codecs
 import contextlib
 import errno
 import json
@@ -151,15 +152,18 @@ def test_without_the_right_to_write(tmp_path: Path, server: ThingsboardStandin, 
         os.chown(directory, 65534, 65534)
         (directory / "provision.json").chmod(0o644 if what == "group" else 0o600)
     told, reader = os.pipe()[::-1]
+    codecs.lookup("utf-8-sig")  # somebody else may not be able to load it, where Python is in root's own folder
     if (pid := os.fork()) == 0:
-        os.setgroups([])
-        os.setgid(65534)
-        os.setuid(65534)
         try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
             start(directory)
         except AgentError as error:
             os.write(told, f"{error.exit_code} {error}".encode())
-        os._exit(0)
+        finally:
+            os._exit(0)  # whatever happens: it must not go on with the tests
+    os.close(told)
     os.waitpid(pid, 0)
     message = os.read(reader, 2000).decode()
     assert message.startswith("7 ")

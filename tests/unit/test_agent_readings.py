@@ -1,6 +1,7 @@
 """The agent's readings: from a program, from a file, simulated; what is no reading is refused with its reason."""
 
 import os
+import resource
 import time
 import tracemalloc
 from pathlib import Path
@@ -81,6 +82,24 @@ def test_what_a_program_said_at_last_is_told_when_it_fails() -> None:
     script = "head -c 100000 /dev/zero | tr '\\0' x >&2; echo no lens >&2; exit 4"
     with pytest.raises(source.ReadingError, match=r"the command ended with 4: x{150,200}no lens$"):
         source.read(Source(command=("sh", "-c", script)), 10)
+
+
+def test_without_file_descriptors_there_is_no_reading_until_there_are_some_again() -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Path(os.devnull).open() as lowest:
+        free = lowest.fileno()
+    refused = 0
+    try:
+        for left in range(100):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free + left, before[1]))
+            try:
+                source.read(Source(command=("echo", '{"temp_max": 1}')), 10)
+                break
+            except source.ReadingError:
+                refused += 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert 0 < refused < 100
 
 
 def test_a_reading_file_that_is_missing_or_no_file_is_told_in_words(tmp_path: Path) -> None:
