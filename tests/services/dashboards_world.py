@@ -19,12 +19,13 @@ import requests
 from dashboards_hub import hub, visit
 from hub_servers import _unpacked, program
 from hub_support import ADMIN
-from vector_support import Pipeline, Place, Program, place, running, wait_for
+from vector_support import Pipeline, Place, Program, place, running
 
 from dashboards import recorded
 from dashboards.queries import SCRAPE_SECONDS
 from dashboards.recordings import CATALOGUE
 from lab.plain.layout import free_ports
+from lab.run import wait_for
 from studio.model import Studio, load_studio
 from studio.model.services import Ports
 from studio.render import alertmanager, victoriametrics, vmalert

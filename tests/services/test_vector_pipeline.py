@@ -15,8 +15,9 @@ from statistics import fmean
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
-from vector_support import Pipeline, flows, free_port, running, wait_for
+from vector_support import Pipeline, flows, free_port, running
 
+from lab.run import wait_for
 from studio.model import Studio
 from studio.render.vector import MAX_PACKET_BYTES
 

@@ -123,7 +123,16 @@ def test_a_missing_secret_is_named_and_a_present_one_never_shown(python: VrlPyth
         assert "Traceback" not in refused.stderr
 
 
-@pytest.mark.parametrize("arguments", [["top"], ["--quiet"], ["validate", "--skip-healthchecks"], ["tap"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["graph"],
+        ["--quiet"],
+        ["validate", "--skip-healthchecks"],
+        ["tap", "--format", "yaml"],
+        ["top", "--human-metrics"],
+    ],
+)
 def test_commands_it_does_not_have_are_refused(python: VrlPython, arguments: list[str]) -> None:
     refused = python.vector(*arguments)
     assert refused.returncode == 78

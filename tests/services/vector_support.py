@@ -28,24 +28,12 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from lab.build import build_all
 from lab.paths import LAB, images_dir, lab_dir
+from lab.run import wait_for
 from studio.model import Studio
 from studio.render.vector import MAX_PACKET_BYTES, render_vector
 from studio.render.victoriametrics import LATENCY_SECONDS
 
 STANDIN = LAB / "standins/vector"
-
-
-def wait_for(what: str, condition: Callable[[], Any], seconds: float = 15) -> Any:
-    """What the condition gives as soon as that is true; fails by name when it never is."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        try:
-            if found := condition():
-                return found
-        except (OSError, requests.RequestException):
-            pass
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds:g} s: {what}")
 
 
 def free_port() -> int:
