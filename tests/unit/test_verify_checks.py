@@ -294,6 +294,7 @@ def test_a_furnace_that_never_sent_is_waited_for() -> None:
         ("canary comes through", sample(300, "canary"), ("host_units", "monit.service")),
         ("alerts reach alertmanager", put([], "urls", "alerts", "json"), ("user_units", "alertmanager.service")),
         ("scrape targets are up", target_down, ("user_units", "victoriametrics.service")),
+        ("rules are evaluated", rule_error, ("user_units", "victoriametrics.service")),
     ],
 )
 def test_what_takes_its_time_after_a_start_is_waited_for(
