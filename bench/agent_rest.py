@@ -25,7 +25,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 from services import agent_certificates
 from services.agent_broker import Broker, Listener, until
-from services.agent_site import free_port
+
+from lab.ports import free_port
 
 BARE: Final = """
 import ssl, sys, time

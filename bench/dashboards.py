@@ -22,7 +22,7 @@ from bench.dashboards_write import CADENCES, write
 from bench.table import Row
 from dashboards.queries import Target, expanded, step, targets
 from lab.plain import parts
-from lab.plain.layout import free_ports
+from lab.ports import free_ports
 from lab.run import LabError
 from studio.model import load_studio
 from studio.render import victoriametrics

@@ -18,7 +18,9 @@ sys.path.insert(0, str(ROOT / "tests" / "services"))
 
 from hub_broker import Mosquitto  # noqa: E402
 from hub_servers import HubProcess, admin_of, enrol, healthy, metric, wait_until  # noqa: E402
-from hub_support import ADMIN, free_port  # noqa: E402
+from hub_support import ADMIN  # noqa: E402
+
+from lab.ports import free_port  # noqa: E402
 
 __all__ = ["ADMIN", "HubProcess", "admin_of", "broker", "enrolled", "hub", "metric", "peer", "stopped", "wait_until"]
 

@@ -14,8 +14,8 @@ import requests
 
 from bench.table import Row
 from lab.plain import parts
-from lab.plain.layout import free_ports
 from lab.plain.run import Running, running
+from lab.ports import free_ports
 from lab.run import step, wait_for
 from lab.simulator.life import DAY, HOUR, Life, clean_life
 from studio.model import load_studio

@@ -1,5 +1,6 @@
-"""Which port of the outer machine's loopback leads to which port of a guest's loopback."""
+"""Ports of the outer machine's loopback: those that lead to a guest's, and free ones for whoever asks."""
 
+import random
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ GUEST_PORTS = (22, 1883, 8080, 8428, 8443, 8686, 8880, 8883, 8884, 9093, 9100, 9
 FIRST = 20000
 BLOCK = 20
 HOSTS = range(1, 251)
+OTHERS = range(26_000, 32_500)
+"""Above the hosts', and below those that the kernel gives to clients, who might take one before it is listened on."""
 CLAIMS = Path("/run/lock/sensor-pipeline-lab")
 """One file a number in use, naming the folder of the host that has it: ports are the machine's, not a lab's."""
 
@@ -51,3 +54,13 @@ def free_index(taken: set[int], free: Callable[[int], bool] = is_free) -> int:
         if index not in taken and all(free(port) for port in port_map(index).values()):
             return index
     raise LabError(f"no block of {BLOCK} free ports is left above {FIRST}; stop a host first: python -m lab down NAME")
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody uses, all different, by chance: others choose at the same time."""
+    found = (port for port in random.sample(OTHERS, len(OTHERS)) if is_free(port))
+    return [next(found) for _ in range(count)]
+
+
+def free_port() -> int:
+    return free_ports(1)[0]

@@ -4,15 +4,14 @@ import json
 import os
 import re
 import secrets
-import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from hostctl import broker, credentials
 from lab.plain import parts
+from lab.ports import free_ports
 from studio.model import Studio
 from studio.model.hub import Hub
 from studio.model.loader import load_studio
@@ -34,15 +33,6 @@ STANDIN: Final = ROOT / "lab/standins/vector"
 RECORDER: Final = ROOT / "lab/standins/irm_recorder.py"
 WEBHOOK: Final = "http://127.0.0.1:{port}/oncall/integrations/v1/alertmanager/{token}/"
 TOKENS: Final = {"shop": "shop-of-the-lab", "system": "system-of-the-lab", "heartbeat": "watchdog-of-the-lab/heartbeat"}
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody listens on, all different."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
 
 
 def plain_studio() -> Studio:

@@ -19,7 +19,8 @@ import requests
 
 from lab import paths
 from lab.plain import parts
-from lab.plain.layout import RECORDER, Layout, Service, free_ports, plain_studio, services
+from lab.plain.layout import RECORDER, Layout, Service, plain_studio, services
+from lab.ports import free_ports
 from lab.run import LabError, say, step, write_atomically
 from studio.model import Studio
 from studio.paths import ROOT

@@ -18,6 +18,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from agent import config
+from lab.ports import free_port
 
 NAME = "thermal-camera-a1b2c3"
 
@@ -37,8 +38,7 @@ class Broker:
     """Can be stopped and started again on the same port; it keeps nothing over a stop."""
 
     def __init__(self, folder: Path, extra: str = "", *, anonymous: bool = True) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self._settings = folder / "mosquitto.conf"
         self._settings.write_text(
             f"listener {self.port} 127.0.0.1\nallow_anonymous {str(anonymous).lower()}\nuser root\n"

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -18,14 +17,9 @@ from services.agent_broker import Broker, until
 
 from hostctl import broker as host_broker
 from hostctl import credentials as host_credentials
+from lab.ports import free_port
 
 ADMIN = "an-admin-token-for-tests"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 class Site:

@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from lab.plain import parts
-from lab.plain.layout import free_ports
+from lab.ports import free_ports
 from lab.simulator.life import Life
 from studio.model import Studio, load_studio
 from studio.replay import on_host

@@ -12,7 +12,8 @@ from typing import Any
 import requests
 
 from lab.plain import parts
-from lab.plain.layout import RECORDER, TOKENS, WEBHOOK, free_ports
+from lab.plain.layout import RECORDER, TOKENS, WEBHOOK
+from lab.ports import free_ports
 from lab.run import wait_for
 from studio.model import load_studio
 from studio.render import render, rules

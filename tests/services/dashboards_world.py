@@ -24,7 +24,7 @@ from vector_support import Pipeline, Place, Program, place, running
 from dashboards import recorded
 from dashboards.queries import SCRAPE_SECONDS
 from dashboards.recordings import CATALOGUE
-from lab.plain.layout import free_ports
+from lab.ports import free_ports
 from lab.run import wait_for
 from studio.model import Studio, load_studio
 from studio.model.services import Ports

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 
 import paho.mqtt.client as paho
-from hub_support import free_port
 from paho.mqtt.enums import CallbackAPIVersion
+
+from lab.ports import free_port
 
 
 def _program() -> str:

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from hub_fcm_standin import FcmStandin
 from hub_phone import with_fcm
-from hub_support import Postgres, RunningHub, free_port, postgres_server, running
+from hub_support import Postgres, RunningHub, postgres_server, running
+
+from lab.ports import free_port
 
 
 @pytest.fixture

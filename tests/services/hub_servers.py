@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
-from hub_support import ADMIN, ADMIN_TOKEN, free_port
+from hub_support import ADMIN, ADMIN_TOKEN
 from sqlalchemy import Select
 
 from hub.store import open_database
+from lab.ports import free_port
 
 
 def healthy(url: str) -> bool:

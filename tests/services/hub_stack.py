@@ -8,7 +8,8 @@ from pathlib import Path
 
 import httpx
 from hub_servers import _unpacked, program
-from hub_support import free_port
+
+from lab.ports import free_port
 
 
 @contextlib.contextmanager

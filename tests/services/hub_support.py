@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -21,15 +20,10 @@ from hub import logs, settings
 from hub.app import make_app
 from hub.metrics import Metrics
 from hub.service import Hub
+from lab.ports import free_port
 
 ADMIN_TOKEN = "an-admin-token-for-tests"
 ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -17,7 +17,7 @@ import yaml
 from alertmanager_support import Alertmanager, every_rule, recorder, running, told
 
 from lab.plain import parts
-from lab.plain.layout import free_ports
+from lab.ports import free_ports
 from lab.run import wait_for
 
 pytestmark = pytest.mark.services

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_support import free_port
 
 from hostctl import broker, credentials
+from lab.ports import free_port
 from studio.model import Studio, load_studio
 from studio.render import render
 from studio.verify.probe.broker import Session

@@ -11,10 +11,11 @@ from pathlib import Path
 import httpx
 import pytest
 from hub_servers import real_hub
-from hub_support import ADMIN_TOKEN, free_port
+from hub_support import ADMIN_TOKEN
 
 from hub import health
 from hub.settings import SettingsError, load
+from lab.ports import free_port
 
 pytestmark = pytest.mark.services
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import httpx
 import pytest
 from hub_servers import enrol, real_hub, wait_until
-from hub_support import ADMIN, ADMIN_TOKEN, RunningHub, free_port, running
+from hub_support import ADMIN, ADMIN_TOKEN, RunningHub, running
 
 from hub.live.broadcast import QUEUED, REMEMBERED, Broadcast
+from lab.ports import free_port
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.services]

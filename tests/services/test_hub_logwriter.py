@@ -12,9 +12,9 @@ from typing import Any
 import httpx
 import pytest
 from hub_servers import hub_env, wait_until
-from hub_support import free_port
 
 from hub.logs import LogWriter
+from lab.ports import free_port
 
 pytestmark = pytest.mark.services
 

@@ -12,12 +12,13 @@ import requests
 import schemathesis
 import uvicorn
 from hub_servers import healthy, wait_until
-from hub_support import ADMIN, RunningHub, free_port, running
+from hub_support import ADMIN, RunningHub, running
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 
 from hub.apk import CONTENT_TYPE
+from lab.ports import free_port
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.services, pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")]

@@ -15,8 +15,9 @@ from statistics import fmean
 import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
-from vector_support import Pipeline, flows, free_port, running
+from vector_support import Pipeline, flows, running
 
+from lab.ports import free_ports
 from lab.run import wait_for
 from studio.model import Studio
 from studio.render.vector import MAX_PACKET_BYTES
@@ -40,7 +41,7 @@ def studio() -> Studio:
     return Studio.model_validate(
         {
             "name": "glassworks",
-            "ports": {name: free_port() for name in (*PORTS, "alloy")},
+            "ports": dict(zip((*PORTS, "alloy"), free_ports(len(PORTS) + 1), strict=True)),
             "furnaces": [
                 {"id": "main", "label": 'Bob\'s "big", hot = {{ one }} \\ é', "low": 1000, "high": 1200},
                 {"id": "glory-hole", "unit": "F", "low": 1900, "high": 2250},

@@ -36,12 +36,6 @@ from studio.render.victoriametrics import LATENCY_SECONDS
 STANDIN = LAB / "standins/vector"
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @cache
 def root_of(component: str) -> Path:
     """The lab's image of a component, unpacked (once, by the digest of its manifest); built when it is not."""
