@@ -71,8 +71,10 @@ def at_a_terminal(studio: StudioHost, *words: str) -> Iterator[Seen]:
 
 @contextmanager
 def in_a_pipe(studio: StudioHost, *words: str) -> Iterator[Seen]:
+    # Tests that a shell runs in the background ignore interrupts, and so would all that they start.
+    interruptible = ["env", "--default-signal=INT", *argv(studio, *words)]
     process = subprocess.Popen(
-        argv(studio, *words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        interruptible, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         start_new_session=True,
     )  # fmt: skip
     assert process.stdout is not None
