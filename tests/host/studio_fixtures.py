@@ -11,15 +11,17 @@ from deploy_support import StudioHost, need_lab
 
 from lab import paths
 from lab.host import LabHost
+from lab.run import locked
 
 PREFIX = "test-studio-"
 
 
 def sweep() -> None:
     """Remove the snapshots of sessions that were killed before they could do so."""
-    for left in paths.snapshots_dir().glob(f"{PREFIX}*"):
-        if not Path("/proc", left.name.removeprefix(PREFIX)).exists():
-            shutil.rmtree(left)
+    with locked(paths.lab_dir() / "locks/sweep"):
+        for left in paths.snapshots_dir().glob(f"{PREFIX}*"):
+            if not Path("/proc", left.name.removeprefix(PREFIX)).exists():
+                shutil.rmtree(left)
 
 
 @pytest.fixture(scope="session")
