@@ -5,23 +5,25 @@ import re
 import pytest
 import yaml
 
+from dashboards.recorded import EVERY_SECONDS
 from studio.model import Furnace
+from studio.render.victoriametrics import SCRAPE_SECONDS
 from studio.verify.expected import LOOK_BACK, Expected
 from studio.verify.facts import Facts, missing
 
 CANARY_SECONDS = 90
 WARM_UP_SECONDS = 120
-SCRAPED_AGAIN_SECONDS = 30
-"""Two scrapes: what was being started at the last one is up at the next."""
-EVALUATED_AGAIN_SECONDS = 150
-"""The slowest group's two minutes, and a start: what the storage did not answer then is asked again."""
+SCRAPED_AGAIN_SECONDS = 2 * SCRAPE_SECONDS
+"""What was being started at the last scrape is up at the next."""
+EVALUATED_AGAIN_SECONDS = EVERY_SECONDS + 30
+"""The slowest group's turn, and a start: what the storage did not answer then is asked again."""
 
 
-def warming_up(facts: Facts, unit: str, what: str, enough: int = WARM_UP_SECONDS) -> None:
-    """Not a failure yet while a service that has to do with it has just been started."""
-    seconds = facts.running_seconds(unit)
+def warming_up(facts: Facts, what: str, *units: str, enough: int = WARM_UP_SECONDS) -> None:
+    """Not a failure yet while all services that have to do with it have just been started."""
+    seconds = max(facts.running_seconds(unit) for unit in units)
     if seconds < enough:
-        pytest.skip(f"{what}: {unit} was started {seconds:.0f} s ago")
+        pytest.skip(f"{what}: {', '.join(units)} started {seconds:.0f} s ago")
 
 
 def check_retention_is_that_of_the_inventory(facts: Facts, expected: Expected) -> None:
@@ -39,11 +41,11 @@ def check_scrape_targets_are_up(facts: Facts, expected: Expected) -> None:
     down = [t for t in targets if t["health"] != "up"]
     told = "; ".join(f"{t['labels']['job']}: {t['lastError'] or 'not asked yet'}" for t in down)
     if down and not any(t["lastError"] for t in down):
-        warming_up(facts, "victoriametrics.service", told)
-    units = {c["name"]: c["unit"] for c in expected.components}
-    ages = [facts.running_seconds(units[t["labels"]["job"]]) for t in down]
-    if down and max(ages) < SCRAPED_AGAIN_SECONDS:
-        pytest.skip(f"{told}: started {max(ages):.0f} s ago, not asked since")
+        warming_up(facts, told, "victoriametrics.service")
+    if down:
+        unit_of = {c["name"]: c["unit"] for c in expected.components}
+        units = [unit_of[t["labels"]["job"]] for t in down]
+        warming_up(facts, told, *units, enough=SCRAPED_AGAIN_SECONDS)
     assert not down, told
 
 
@@ -59,7 +61,7 @@ def check_rules_are_evaluated(facts: Facts) -> None:
     groups = facts.url("rules")["data"]["groups"]
     failing = [f"{r['name']}: {r['lastError'][:100]}" for g in groups for r in g["rules"] if r["lastError"]]
     if failing:
-        warming_up(facts, "victoriametrics.service", "; ".join(failing), EVALUATED_AGAIN_SECONDS)
+        warming_up(facts, "; ".join(failing), "victoriametrics.service", enough=EVALUATED_AGAIN_SECONDS)
     assert not failing, "; ".join(failing)
 
 
@@ -82,16 +84,16 @@ def _routes(route: dict[str, object]) -> list[tuple[str, str]]:
 def check_alerts_reach_alertmanager(facts: Facts) -> None:
     names = {a["labels"]["alertname"] for a in facts.url("alerts")}
     if "Watchdog" not in names:
-        warming_up(facts, "alertmanager.service", "the watchdog has not come yet")
-        warming_up(facts, "vmalert.service", "the watchdog has not come yet")
+        warming_up(facts, "the watchdog has not come yet", "alertmanager.service")
+        warming_up(facts, "the watchdog has not come yet", "vmalert.service")
     assert "Watchdog" in names, "the watchdog, which always fires, is not there: vmalert's alerts do not arrive"
 
 
 def check_canary_comes_through(facts: Facts) -> None:
     age = min(facts.ages("canary", "studio").values(), default=None)
     if age is None or age > CANARY_SECONDS:
-        warming_up(facts, "monit.service", "monit sends the first canary soon")
-        warming_up(facts, "vector.service", "no canary came through yet")
+        warming_up(facts, "monit sends the first canary soon", "monit.service")
+        warming_up(facts, "no canary came through yet", "vector.service")
     assert age is not None, "no canary ever came through broker, Vector and VictoriaMetrics"
     assert age <= CANARY_SECONDS, f"the last one came through {age:.0f} s ago"
 

@@ -14,7 +14,7 @@ def check_hub_takes_writes_and_has_no_problem(facts: Facts, hub: Component) -> N
     assert told["status"] == "ok", f"it says: {told}"
     problems = "; ".join(f"{part}: {why}" for part, why in told["problems"].items())
     if problems:
-        warming_up(facts, hub["unit"], problems)
+        warming_up(facts, problems, hub["unit"])
     assert not problems, problems
 
 
@@ -36,7 +36,7 @@ def check_hub_lets_the_scraper_read_metrics_alone(facts: Facts, hub: Component) 
 def check_hub_metrics_arrive_in_storage(facts: Facts, hub: Component) -> None:
     found = facts.url("hub series")["data"]["result"]
     if not found:
-        warming_up(facts, hub["unit"], "its metrics have not been asked for yet")
+        warming_up(facts, "its metrics have not been asked for yet", hub["unit"])
     assert found, "VictoriaMetrics has none of its metrics"
 
 

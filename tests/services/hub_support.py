@@ -26,6 +26,23 @@ ADMIN_TOKEN = "an-admin-token-for-tests"
 ADMIN = {"Authorization": f"Bearer {ADMIN_TOKEN}"}
 
 
+def asgi_scope(method: str, path: str, headers: list[tuple[bytes, bytes]], query: str = "") -> dict[str, Any]:
+    """A request as a server hands it to the application, for what no client does."""
+    return {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": headers,
+        "scheme": "http",
+        "client": ("127.0.0.1", 1),
+        "server": ("hub", 80),
+        "root_path": "",
+        "http_version": "1.1",
+    }
+
+
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 

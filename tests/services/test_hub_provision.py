@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_support import ADMIN, RunningHub, bearer, running
+from hub_support import ADMIN, RunningHub, asgi_scope, bearer, running
 from hub_waits import begun, events, state, wait
 from sqlalchemy import select
 
@@ -154,20 +154,7 @@ async def test_a_waiter_that_disconnects_is_forgotten(lite: RunningHub) -> None:
         pass
 
     headers = [(b"content-type", b"application/json"), (b"authorization", ADMIN["Authorization"].encode())]
-    scope = {
-        "type": "http",
-        "method": "POST",
-        "path": "/provision/wait",
-        "raw_path": b"/provision/wait",
-        "query_string": b"",
-        "headers": headers,
-        "scheme": "http",
-        "client": ("127.0.0.1", 1),
-        "server": ("hub", 80),
-        "root_path": "",
-        "http_version": "1.1",
-    }
-    asked = asyncio.create_task(lite.app(scope, receive, send))
+    asked = asyncio.create_task(lite.app(asgi_scope("POST", "/provision/wait", headers), receive, send))
     await begun(lite)
     gone.set()
     await asyncio.wait_for(asked, 5)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hub_support import ADMIN, RunningHub, running
+from hub_support import ADMIN, RunningHub, asgi_scope, running
 from prometheus_client.parser import text_string_to_metric_families
 
 pytest_plugins = ["hub_fixtures"]
@@ -24,20 +24,7 @@ async def _call(hub: RunningHub, method: str, path: str, query: str, headers: li
         if message["type"] == "http.response.start":
             codes.append(message["status"])
 
-    scope = {
-        "type": "http",
-        "method": method,
-        "path": path,
-        "raw_path": path.encode(),
-        "query_string": query.encode(),
-        "headers": headers,
-        "scheme": "http",
-        "client": ("127.0.0.1", 1),
-        "server": ("hub", 80),
-        "root_path": "",
-        "http_version": "1.1",
-    }
-    await hub.app(scope, receive, send)
+    await hub.app(asgi_scope(method, path, headers, query), receive, send)
     return codes[0]
 
 
