@@ -60,7 +60,7 @@ class LabHost:
         with locked(_lock(self.name)):
             if fresh or (state.load(self.name) is None and state.folder(self.name).exists()):
                 self._remove()
-            if state.keeper_of(self.name) is None:
+            if power.keeper_of(self.name) is None:
                 cgroup.kill(self.name)
                 known = state.load(self.name) or self._make(build.guest_parts(), inventory, snapshot)
                 with locked(_lock("")):
@@ -142,7 +142,8 @@ class LabHost:
 
     def cut_power(self) -> None:
         """End every process of the guest at once, as a pulled plug does; `up` starts it again."""
-        power.cut(self.name)
+        with locked(_lock(self.name)):
+            power.cut(self.name)
 
     def snapshot(self, name: str) -> None:
         """Shut the guest down, copy what differs from the base to the snapshot `name`, and start it again."""

@@ -108,6 +108,7 @@ def main(name: str) -> int:
     if host is None:
         print(f"there is no host {name}", file=sys.stderr)
         return 1
+    state.save_keeper(name, os.getpid())
     return asyncio.run(keep(host))
 
 

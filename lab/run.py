@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 T = TypeVar("T")
 STARTED = time.monotonic()
@@ -89,19 +89,19 @@ def wait_for(what: str, condition: Callable[[], T], seconds: float = 60, every: 
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[bool]:
+def locked(path: Path, *, wait: bool = True) -> Iterator[TextIO | None]:
     """Hold an exclusive lock on `path` (made when missing); freed when the process ends, however it ends.
 
-    Yields whether the lock is held: always, unless `wait` is False and somebody else has it.
+    Yields the open file, which a process that inherits it keeps locked; None when `wait` is False and another has it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            yield False
+            yield None
             return
-        yield True
+        yield handle
 
 
 def write_atomically(path: Path, text: str, mode: int = 0o644) -> None:

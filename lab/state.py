@@ -86,7 +86,7 @@ def save_keeper(name: str, pid: int) -> None:
     """Remember the host's keeper, which is running."""
     process = Process.of(pid)
     if process is None:
-        raise LabError(f"the host {name} did not start; see {folder(name)}/keeper.log")
+        raise LabError(f"the host {name} has no keeper with the number {pid}")
     write_atomically(folder(name) / "keeper.json", json.dumps(asdict(process)) + "\n")
 
 

@@ -1,6 +1,7 @@
 """The lab's hosts are real, apart from each other and from this machine, and leave nothing behind."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -178,6 +179,31 @@ def test_up_killed_in_the_middle_is_made_good_by_the_next_one_and_down_leaves_no
     finally:
         host.down()
     assert traces(host.name) == []
+
+
+@pytest.mark.parametrize("late", [0, 0.3], ids=["at once", "in the middle of the next command"])
+@pytest.mark.parametrize("again", [True, False], ids=["up", "down"])
+def test_a_host_whose_up_was_killed_right_after_it_began_the_host_is_still_known(
+    tmp_path: Path, late: float, again: bool
+) -> None:
+    """The first thing that `up` starts kills it, and goes on by itself: nothing else knows of it yet."""
+    unshare = tmp_path / "unshare"
+    kill = f'case "$*" in *lab.keeper*) kill -9 $PPID; sleep {late};; esac'
+    unshare.write_text(f'#!/bin/sh\n{kill}\nexec {shutil.which("unshare")} "$@"\n')
+    unshare.chmod(0o755)
+    host = LabHost("test-lab-killed")
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    killed = subprocess.run([sys.executable, "-m", "lab", "up", host.name], env=environment, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    try:
+        if again:
+            host.up()
+            assert host.exec("systemctl is-system-running", check=False).stdout.strip() == "running"
+    finally:
+        host.down()
+    assert traces(host.name) == []
+    time.sleep(2 * late)
+    assert traces(host.name) == [], "what came late found nothing to do"
 
 
 def test_down_of_what_is_not_there_is_fine_and_the_others_stay(pair: tuple[LabHost, LabHost]) -> None:
