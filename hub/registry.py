@@ -64,3 +64,13 @@ def revoke(device_id: str) -> Work[str | None]:
         return str(found["token_id"]) if found["token_id"] else None
 
     return work
+
+
+def forget_fcm_token(device_id: str, token: str) -> Work[None]:
+    """The token is good no more; a newer one that the device sent meanwhile stays."""
+    statement = update(devices).where(d.device_id == device_id, d.fcm_token == token).values(fcm_token=None)
+
+    def work(conn: Connection) -> None:
+        conn.execute(statement)
+
+    return work

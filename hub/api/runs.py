@@ -11,7 +11,7 @@ from hub.api.types import Action, Body, DeviceId, Params, RequestId
 from hub.auth import AdminOnly
 from hub.context import current, record, request_id
 from hub.device_auth import DeviceDep
-from hub.runs import store
+from hub.runs import output, store
 from hub.runs.part import ChunkBody, Outcome, ending, told
 from hub.service import HubDep
 
@@ -82,7 +82,7 @@ async def index(hub: HubDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100) 
 @router.get("/admin/runs/{run_id}", dependencies=[AdminOnly], tags=["admin"])
 async def one_run(hub: HubDep, run_id: RequestId) -> dict[str, Any]:
     """A run with its output."""
-    run, chunks = await hub.db.read(store.with_chunks(run_id))
+    run, chunks = await hub.db.read(output.with_chunks(run_id))
     shown = [{**chunk, "data": chunk["data"].decode("utf-8", "replace")} for chunk in chunks]
     return {**run, "output": shown}
 
@@ -90,7 +90,7 @@ async def one_run(hub: HubDep, run_id: RequestId) -> dict[str, Any]:
 @router.post("/v1/runs/{run_id}/chunks")
 async def chunk(hub: HubDep, device: DeviceDep, run_id: RequestId, body: ChunkBody) -> ChunkTaken:
     """Stream a run's output, a numbered piece at a time."""
-    piece = store.Chunk(run_id, device.device_id, body.seq, body.stream, body.data.encode())
+    piece = output.Chunk(run_id, device.device_id, body.seq, body.stream, body.data.encode())
     stored = await hub.runner.chunk(piece, hub.settings.run_max_bytes)
     return ChunkTaken(request_id=run_id, seq=body.seq, stored=stored)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from hub import registry
 from hub.context import current, record
 from hub.mqtt import NotConnected
 from hub.runs import fcm, store
@@ -77,7 +78,7 @@ class Dispatcher:
         level = "error" if isinstance(failure, fcm.Misconfigured) else "warning"
         record("dispatch.fail", level, **about, **answer, protocol=run["protocol"], reason=str(failure)[:200])
         if isinstance(failure, fcm.TokenGone):
-            await self._db.write(store.forget_fcm_token(run["device_id"], run["fcm_token"]))
+            await self._db.write(registry.forget_fcm_token(run["device_id"], run["fcm_token"]))
         raise failure
 
     def _pause(self, state: RetryCallState) -> float:

@@ -13,8 +13,8 @@ from hub.errors import Refused
 from hub.ids import REQUEST_ID
 from hub.mqtt import Refusal
 from hub.runs.fcm import Fcm
+from hub.runs.output import Chunk, Ending
 from hub.runs.runner import Runner
-from hub.runs.store import Chunk, Ending
 from hub.service import Hub
 
 CHUNK_CHARS = 32_768

@@ -10,7 +10,7 @@ from hub.context import RequestContext, current, record
 from hub.errors import Refused
 from hub.ids import now_ms
 from hub.mqtt import NotConnected
-from hub.runs import fcm, store
+from hub.runs import fcm, output, store
 from hub.runs.dispatch import Dispatcher
 from hub.runs.store import Row
 
@@ -64,9 +64,9 @@ class Runner:
             left = run["timeout_ms"] - (now_ms() - run["created_at"])
             self._follow(run, min(max(left, 0), run["timeout_ms"]) / 1000)
 
-    async def chunk(self, chunk: store.Chunk, max_bytes: int) -> bool:
+    async def chunk(self, chunk: output.Chunk, max_bytes: int) -> bool:
         """Store a piece of output; False when it was there. Raises Refused."""
-        run, new = await self._db.write(store.add_chunk(chunk, max_bytes))
+        run, new = await self._db.write(output.add_chunk(chunk, max_bytes))
         if new:
             tags = self._tags(run)
             self._metrics.chunks.labels(*tags).inc()
@@ -78,9 +78,9 @@ class Runner:
                 self._changed(run)
         return new
 
-    async def result(self, ending: store.Ending) -> tuple[Row, bool]:
+    async def result(self, ending: output.Ending) -> tuple[Row, bool]:
         """End a run as its device says; (the run, False) when it had ended. Raises Refused."""
-        run, new = await self._db.write(store.finish(ending))
+        run, new = await self._db.write(output.finish(ending))
         if new:
             self._ended(run)
         return run, new

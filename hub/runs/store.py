@@ -1,4 +1,4 @@
-"""Runs and their chunks in the database. Every change is idempotent by request id (and chunk number)."""
+"""Runs in the database. Every change is idempotent by request id."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -9,7 +9,7 @@ from hub.errors import Refused, not_found
 from hub.ids import now_ms
 from hub.store.database import Work
 from hub.store.statements import insert_new, one, rows
-from hub.store.tables import devices, run_chunks, runs
+from hub.store.tables import devices, runs
 
 ACTIVE: Final = ("queued", "sent", "running")
 SAME: Final = ("device_id", "action", "params", "protocol")
@@ -26,26 +26,6 @@ class Command:
     """JSON"""
     protocol: str | None
     timeout_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    request_id: str
-    device_id: str
-    seq: int
-    stream: str
-    data: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    request_id: str
-    device_id: str
-    outcome: str
-    """ok or error"""
-    error: str | None
-    result: str | None
-    """JSON"""
 
 
 def create(wanted: Command) -> Work[tuple[Row, bool]]:
@@ -128,74 +108,9 @@ def end(request_id: str, status: str, error: str | None) -> Work[Row | None]:
     return work
 
 
-def finish(ending: Ending) -> Work[tuple[Row, bool]]:
-    """End a run as its device says; (the run, False) when it had ended: as said, or timed out. Raises Refused."""
-
-    def work(conn: Connection) -> tuple[Row, bool]:
-        run = _own(conn, ending.request_id, ending.device_id)
-        if run["status"] in ACTIVE:
-            values = {"status": ending.outcome, "error": ending.error, "result": ending.result, "ended_at": now_ms()}
-            conn.execute(update(runs).where(r.request_id == ending.request_id).values(**values))
-            return run | values, True
-        if run["status"] not in {ending.outcome, "timeout"}:
-            raise Refused(409, "run_ended", f"This run ended before, as {run['status']}.")
-        return run, False
-
-    return work
-
-
-def add_chunk(chunk: Chunk, max_bytes: int) -> Work[tuple[Row, bool]]:
-    """Store a piece of output; (the run, False) when it is there. Raises Refused."""
-
-    def work(conn: Connection) -> tuple[Row, bool]:
-        run = _own(conn, chunk.request_id, chunk.device_id)
-        key = (run_chunks.c.request_id == chunk.request_id, run_chunks.c.seq == chunk.seq)
-        found = one(conn, select(run_chunks.c.data, run_chunks.c.stream).where(*key))
-        if found is not None:
-            if (found["data"], found["stream"]) != (chunk.data, chunk.stream):
-                raise Refused(409, "chunk_differs", f"Chunk {chunk.seq} was stored with other content.")
-            return run, False
-        if run["status"] not in ACTIVE:
-            raise Refused(409, "run_ended", f"This run ended before, as {run['status']}.")
-        if run["bytes"] + len(chunk.data) > max_bytes:
-            raise Refused(413, "run_too_big", f"A run's output is at most {max_bytes} bytes.")
-        row = {"request_id": chunk.request_id, "seq": chunk.seq, "stream": chunk.stream, "data": chunk.data}
-        conn.execute(run_chunks.insert().values(received_at=now_ms(), **row))
-        total = {"bytes": run["bytes"] + len(chunk.data), "chunks": run["chunks"] + 1, "status": "running"}
-        conn.execute(update(runs).where(r.request_id == chunk.request_id).values(**total))
-        return run | total, True
-
-    return work
-
-
-def _own(conn: Connection, request_id: str, device_id: str) -> Row:
-    """The device's own run, locked; another device's run does not exist for it."""
-    run = get(conn, request_id, lock=True)
-    if run["device_id"] != device_id:
-        raise not_found("run", request_id)
-    return run
-
-
 def active() -> Work[list[Row]]:
     return lambda conn: rows(conn, select(runs).where(r.status.in_(ACTIVE)).order_by(r.created_at))
 
 
 def listed(limit: int) -> Work[list[Row]]:
     return lambda conn: rows(conn, select(runs).order_by(r.created_at.desc(), r.request_id).limit(limit))
-
-
-def with_chunks(request_id: str) -> Work[tuple[Row, list[Row]]]:
-    c = run_chunks.c
-    shown = select(c.seq, c.stream, c.data, c.received_at).where(c.request_id == request_id).order_by(c.seq)
-    return lambda conn: (get(conn, request_id), rows(conn, shown))
-
-
-def forget_fcm_token(device_id: str, token: str) -> Work[None]:
-    """The token is good no more; a newer one that the device sent meanwhile stays."""
-    d = devices.c
-    statement = update(devices).where(d.device_id == device_id, d.fcm_token == token).values(fcm_token=None)
-
-    def work(conn: Connection) -> None:
-        conn.execute(statement)
-
-    return work

@@ -1,0 +1,86 @@
+"""What a device tells of a run, in the database: its output in chunks, and how it ended. All of it may be repeated."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select, update
+
+from hub.errors import Refused, not_found
+from hub.ids import now_ms
+from hub.runs.store import ACTIVE, Row, get
+from hub.store.database import Work
+from hub.store.statements import one, rows
+from hub.store.tables import run_chunks, runs
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    request_id: str
+    device_id: str
+    seq: int
+    stream: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    request_id: str
+    device_id: str
+    outcome: str
+    """ok or error"""
+    error: str | None
+    result: str | None
+    """JSON"""
+
+
+def finish(ending: Ending) -> Work[tuple[Row, bool]]:
+    """End a run as its device says; (the run, False) when it had ended: as said, or timed out. Raises Refused."""
+
+    def work(conn: Connection) -> tuple[Row, bool]:
+        run = _own(conn, ending.request_id, ending.device_id)
+        if run["status"] in ACTIVE:
+            values = {"status": ending.outcome, "error": ending.error, "result": ending.result, "ended_at": now_ms()}
+            conn.execute(update(runs).where(runs.c.request_id == ending.request_id).values(**values))
+            return run | values, True
+        if run["status"] not in {ending.outcome, "timeout"}:
+            raise Refused(409, "run_ended", f"This run ended before, as {run['status']}.")
+        return run, False
+
+    return work
+
+
+def add_chunk(chunk: Chunk, max_bytes: int) -> Work[tuple[Row, bool]]:
+    """Store a piece of output; (the run, False) when it is there. Raises Refused."""
+
+    def work(conn: Connection) -> tuple[Row, bool]:
+        run = _own(conn, chunk.request_id, chunk.device_id)
+        key = (run_chunks.c.request_id == chunk.request_id, run_chunks.c.seq == chunk.seq)
+        found = one(conn, select(run_chunks.c.data, run_chunks.c.stream).where(*key))
+        if found is not None:
+            if (found["data"], found["stream"]) != (chunk.data, chunk.stream):
+                raise Refused(409, "chunk_differs", f"Chunk {chunk.seq} was stored with other content.")
+            return run, False
+        if run["status"] not in ACTIVE:
+            raise Refused(409, "run_ended", f"This run ended before, as {run['status']}.")
+        if run["bytes"] + len(chunk.data) > max_bytes:
+            raise Refused(413, "run_too_big", f"A run's output is at most {max_bytes} bytes.")
+        row = {"request_id": chunk.request_id, "seq": chunk.seq, "stream": chunk.stream, "data": chunk.data}
+        conn.execute(run_chunks.insert().values(received_at=now_ms(), **row))
+        total = {"bytes": run["bytes"] + len(chunk.data), "chunks": run["chunks"] + 1, "status": "running"}
+        conn.execute(update(runs).where(runs.c.request_id == chunk.request_id).values(**total))
+        return run | total, True
+
+    return work
+
+
+def _own(conn: Connection, request_id: str, device_id: str) -> Row:
+    """The device's own run, locked; another device's run does not exist for it."""
+    run = get(conn, request_id, lock=True)
+    if run["device_id"] != device_id:
+        raise not_found("run", request_id)
+    return run
+
+
+def with_chunks(request_id: str) -> Work[tuple[Row, list[Row]]]:
+    c = run_chunks.c
+    shown = select(c.seq, c.stream, c.data, c.received_at).where(c.request_id == request_id).order_by(c.seq)
+    return lambda conn: (get(conn, request_id), rows(conn, shown))
