@@ -50,6 +50,7 @@ def show(console: Console, studio: str, results: Sequence["Result"]) -> None:
 def verify(name: str | None, only: str | None, *, as_json: bool) -> None:
     """Run the checks; exit code 1 when one failed."""
     from studio.verify.ask import NoFacts
+    from studio.verify.run import NothingDeployed
     from studio.verify.run import verify as run
 
     studio = chosen.studio(name)
@@ -58,6 +59,8 @@ def verify(name: str | None, only: str | None, *, as_json: bool) -> None:
         results = run(studio, only)
     except NoFacts as error:
         raise Stop(Exit.UNREACHABLE, str(error)) from None
+    except NothingDeployed as error:
+        raise Stop(Exit.FAILED, str(error)) from None
     if not results:
         raise Stop(Exit.BAD_INPUT, f"no check has {only!r} in its name")
     if as_json:

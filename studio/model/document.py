@@ -61,7 +61,7 @@ def read(content: bytes) -> Document:
     reader.run()
     if not isinstance(document.data, dict):
         line, column = document.place(())
-        kind = "a list" if isinstance(document.data, tuple) else f"the value {document.data!r}"
+        kind = "a list" if isinstance(document.data, tuple) else "a single value"
         what = "the file is empty" if document.data is None else f"the file is {kind}, not keys with values"
         raise Unreadable(Problem(line, column, "", what, "begin with `name: ` and the file's name without .yaml"))
     return document

@@ -40,7 +40,7 @@ def find(wanted: str | Path, folder: Path = INVENTORIES) -> Path:
     if isinstance(wanted, Path) or "/" in wanted or wanted.endswith((SUFFIX, ".yml")):
         return Path(wanted)
     path = folder / f"{wanted}{SUFFIX}"
-    if path.is_file():
+    if path.exists():
         return path
     known = names(folder)
     where = shown(folder)

@@ -34,6 +34,10 @@ NAMED: Final[dict[str, Callable[[Expected], list[tuple[str, Any]]]]] = {
 }
 
 
+class NothingDeployed(Exception):
+    """The host has not even the account that a deploy makes; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What one check said about one subject (a component, an account, ...; empty when it is about the host)."""
@@ -101,9 +105,12 @@ def _detail(report: pytest.TestReport) -> str:
 
 
 def verify(studio: Studio, only: str | None = None) -> list[Result]:
-    """Ask the studio's host, and judge its answer."""
+    """Ask the studio's host, and judge its answer; raises NothingDeployed where there is nothing to judge."""
     expected = Expected.of(studio)
-    return judge(expected, facts(studio, expected.question()), only)
+    found = facts(studio, expected.question())
+    if not found["account"]["exists"]:
+        raise NothingDeployed(f"{studio.name}: nothing is deployed on its host yet: studio deploy {studio.name}")
+    return judge(expected, found, only)
 
 
 def judge(expected: Expected, found: dict[str, Any], only: str | None = None) -> list[Result]:

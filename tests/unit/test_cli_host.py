@@ -75,6 +75,14 @@ def test_a_host_that_cannot_be_reached_ends_every_command_with_3(
     )
 
 
+def test_to_verify_a_host_with_nothing_deployed_says_so_once(inventory: Path, ssh: Ssh, capfd: Output) -> None:
+    ssh.does("""echo '{"account": {"exists": false}}'""")
+    assert run(["verify", str(inventory)]) == 1
+    said = capfd.readouterr()
+    assert said.err == "studio: far: nothing is deployed on its host yet: studio deploy far\n"
+    assert said.out == ""
+
+
 def test_an_account_without_sudo_ends_with_3_and_says_what_to_do(inventory: Path, ssh: Ssh, capfd: Output) -> None:
     ssh.does("echo 'sudo: a password is required' >&2; exit 1")
     assert run(["status", str(inventory)]) == 3

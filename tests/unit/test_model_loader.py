@@ -54,6 +54,12 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
     assert problems(tmp_path) == f"{tmp_path.name}: is a folder, not an inventory; name a file that ends in .yaml"
 
 
+def test_a_folder_with_the_name_of_a_studio_is_refused_too(tmp_path: Path) -> None:
+    (tmp_path / "attic.yaml").mkdir()
+    with pytest.raises(InventoryError, match="is a folder, not an inventory"):
+        load_studio("attic", tmp_path)
+
+
 def test_a_mebibyte_of_brackets_ends_in_a_message(tmp_path: Path) -> None:
     path = tmp_path / "x.yaml"
     path.write_text("[" * MAX_BYTES)
