@@ -5,10 +5,9 @@ import functools
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 from agent import VERSION, config, folder, settings, status
-from agent.credentials import Credentials
+from agent.credentials import foreseen
 from agent.errors import AgentError, InputError, PermissionsError
 from agent.logs import Log, open_log
 from agent.request import ProvisionRequest, read_request
@@ -98,16 +97,19 @@ def _status(directory: Path, *, as_json: bool) -> None:
     print(f"provisioning: {told['phase']}" + (" (interrupted; the next start goes on)" if told["interrupted"] else ""))
     for key in ("device", "step", "retries", "last_failure", "started", "updated"):
         if key in told:
-            print(f"{key.replace('_', ' ') + ':':13} {told[key]}")
+            print(f"{key.replace('_', ' ') + ':':13} {_line(told[key])}")
     if error := told.get("error"):
-        print(f"failed:       {error['message']}\nwhat to do:   {error['advice']}")
+        print(f"failed:       {_line(error.get('message'))}\nwhat to do:   {_line(error.get('advice'))}")
     for entry in told["history"]:
-        print(f"  {entry.get('started')}  {entry.get('attempt')}  {entry.get('phase')}  {_outcome(entry)}".rstrip())
+        outcome = entry.get("error", {}).get("message") or entry.get("device", "")
+        print(
+            f"  {_line('  '.join(map(str, (entry.get('started'), entry.get('attempt'), entry.get('phase'), outcome))))}"
+        )
 
 
-def _outcome(entry: dict[str, Any]) -> str:
-    error = entry.get("error")
-    return str(error.get("message")) if isinstance(error, dict) else str(entry.get("device", ""))
+def _line(stored: object) -> str:
+    """A stored value as one line that does nothing to the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in str(stored)).rstrip()
 
 
 def _check_config(directory: Path, request: ProvisionRequest | None) -> None:
@@ -116,8 +118,9 @@ def _check_config(directory: Path, request: ProvisionRequest | None) -> None:
     if stored is None or request is None:
         settings.load(directory)
         return
-    given = Credentials(request.credentials_type, request.name, "proof").settings(request.device_server, request)
-    settings.parse(config.merged(stored.values, request.name, request.platform, given), directory)
+    values = config.merged(stored.values, request.name, request.platform, foreseen(request))
+    config.check_readable(directory, values)
+    settings.parse(values, directory)
 
 
 def _check(directory: Path, *, as_json: bool) -> None:

@@ -101,7 +101,23 @@ def merged(old: Mapping[str, Any], name: str, platform: str, mqtt: Mapping[str, 
 
 
 def to_bytes(values: Mapping[str, Any]) -> bytes:
-    return (json.dumps(values, indent=2, allow_nan=False) + "\n").encode("ascii")
+    """The file's bytes: indented for people, or without a blank where only so it can be read again."""
+    data = _dumped(values, indent=2)
+    return data if len(data) <= strictjson.LIMIT else _dumped(values, separators=(",", ":"))
+
+
+def _dumped(values: Mapping[str, Any], **form: Any) -> bytes:
+    # Half a surrogate pair, which UTF-8 has no bytes for, becomes the escape that JSON has for it.
+    text = json.dumps(values, allow_nan=False, ensure_ascii=False, **form) + "\n"
+    return text.encode("utf-8", "backslashreplace")
+
+
+def check_readable(folder: Path, values: Mapping[str, Any]) -> None:
+    """Raise InputError when the file with these values would be too large to be read again."""
+    size = len(to_bytes(values))
+    if size > strictjson.LIMIT:
+        told = f"{folder / FILE} would be {size} bytes with the new credentials; {strictjson.LIMIT} can be read"
+        raise errors.InputError([told], f"Take some of your own keys out of {FILE}; it was not touched")
 
 
 def _versions(backups: Path) -> list[tuple[int, Path]]:

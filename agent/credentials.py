@@ -72,5 +72,10 @@ class Credentials(NamedTuple):
         return {key: value for key, value in part.items() if value is not None}
 
 
+def foreseen(request: ProvisionRequest) -> dict[str, Any]:
+    """The `mqtt` part that provisioning is going to write, with something as long as any proof in its place."""
+    return Credentials(request.credentials_type, request.name, "-" * 64).settings(request.device_server, request)
+
+
 def _body(pem: str) -> str:
     return re.sub(r"-----(BEGIN|END) CERTIFICATE-----|\s", "", pem)

@@ -46,7 +46,14 @@ class Outbox:
             raise errors.InputError([f"{self._path} is not a regular file"], "Take it away: the agent makes its own")
         self._path.touch(mode=0o600)
         database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
-        database.executescript(SCHEMA)
+        try:
+            database.executescript(SCHEMA)
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError(found)
+        except sqlite3.Error:
+            database.close()
+            raise
         return database
 
     def _count(self) -> int:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from agent import config, durable, folder, identity, journal, status
+from agent.credentials import foreseen
 from agent.errors import AgentError
 from agent.journal import Journal
 from agent.logs import Log
@@ -60,7 +61,11 @@ class Provisioning:
             request = read_request(self.directory)
         with self._step("check the disk"):
             folder.sweep(self.directory)
-            config.check_replaceable(self.directory, config.load(self.directory))
+            stored = config.load(self.directory)
+            config.check_replaceable(self.directory, stored)
+            if stored is not None:
+                new = config.merged(stored.values, request.name, request.platform, foreseen(request))
+                config.check_readable(self.directory, new)
         with self._step("journal"):
             noted, resumed = self._journal(request)
         with self._step("register"):

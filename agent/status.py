@@ -80,8 +80,12 @@ def _stored(folder: Path) -> dict[str, Any]:
     except (FileNotFoundError, ValueError):
         return {}
     history = values.get("history")
-    sound = isinstance(history, list) and all(isinstance(entry, dict) for entry in history)
+    sound = isinstance(history, list) and all(map(_is_sound, [values, *history]))
     return values if sound else {}
+
+
+def _is_sound(entry: object) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("error", {}), dict)
 
 
 def describe(folder: Path, *, running: bool) -> dict[str, Any]:

@@ -293,6 +293,19 @@ def test_a_damaged_configuration_is_never_replaced(tmp_path: Path, server: Thing
     assert not server.devices
 
 
+def test_a_configuration_with_no_room_for_credentials_is_told_before_a_device_is_made(
+    tmp_path: Path, server: ThingsboardStandin
+) -> None:
+    server.reset()
+    directory = prepare(tmp_path / "a", server)
+    data = json.dumps({"own": "x" * 65_500}).encode()
+    (directory / config.FILE).write_bytes(data)
+    with pytest.raises(InputError, match=r"thermal_config\.json would be \d+ bytes with the new credentials"):
+        start(directory)
+    assert (directory / config.FILE).read_bytes() == data
+    assert not server.devices
+
+
 def test_an_interrupted_attempt_of_another_serial_number_keeps_its_journaled_name(
     tmp_path: Path, server: ThingsboardStandin
 ) -> None:

@@ -192,6 +192,24 @@ def test_a_damaged_outbox_is_set_aside_and_a_new_one_begun(tmp_path: Path) -> No
     assert (tmp_path / "outbox.damaged").read_bytes() == b"not a database" * 1000
 
 
+@pytest.mark.parametrize("page", range(2, 12))
+def test_an_outbox_damaged_in_any_page_is_set_aside_and_never_ends_the_agent(tmp_path: Path, page: int) -> None:
+    waiting = box(tmp_path)
+    for number in range(100):
+        waiting.add(TOPIC, {"n": number, "padding": "x" * 500})
+    waiting.close()
+    with (tmp_path / outbox.FILE).open("r+b") as file:
+        file.seek(4096 * (page - 1))
+        assert file.read(4096).strip(b"\0"), "there is something to damage"
+        file.seek(4096 * (page - 1))
+        file.write(bytes(4096))
+    fresh = box(tmp_path)
+    assert fresh.waiting == 0
+    fresh.add(TOPIC, {"n": 1})
+    assert [number for number, _, _ in fresh.after(0, 10)] == [1]
+    assert (tmp_path / "outbox.damaged").exists()
+
+
 def test_something_else_in_the_outboxs_place_is_told_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / outbox.FILE)
     with pytest.raises(InputError, match=r"outbox\.db is not a regular file\. Take it away"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import config, durable, errors, identity, logs, status
+from agent import cli, config, durable, errors, identity, logs, status
 from agent.credentials import Credentials
 
 
@@ -145,6 +145,66 @@ def test_the_history_is_bounded_and_a_damaged_status_is_begun_anew(tmp_path: Pat
     assert len(status.read(tmp_path)["history"]) == 20
     (tmp_path / status.FILE).write_bytes(b"{")
     assert status.describe(tmp_path, running=False)["phase"] == "none"
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [{"history": [{}], "error": "x"}, {"history": [{"error": [1]}]}, {"history": [1]}, {"history": {}}, {"error": {}}],
+)
+def test_a_status_that_is_json_but_not_a_status_is_begun_anew(
+    tmp_path: Path, damaged: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / status.FILE).write_text(json.dumps({"phase": "failed", **damaged}))
+    cli.main(["status", "--dir", str(tmp_path)])
+    assert capsys.readouterr().out == "provisioning: none\n"
+
+
+def test_a_stored_status_does_nothing_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    error = {"message": "bad\x1b[2J", "advice": "look\nnext"}
+    entry = {"attempt": "a\x07", "started": "now", "device": "é\r"}
+    (tmp_path / status.FILE).write_text(json.dumps({"phase": "failed", "error": error, "history": [entry]}))
+    cli.main(["status", "--dir", str(tmp_path)])
+    shown = capsys.readouterr().out
+    assert "bad?[2J" in shown
+    assert "look?next" in shown
+    assert "now  a?  None  é?" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
+
+
+@pytest.mark.parametrize("own", [{"palette": [1] * 20_000}, {"words": "é" * 20_000}, {"deep": [[[1] * 4] * 900]}])
+def test_a_configuration_that_can_be_read_can_be_read_again_after_it_was_replaced(
+    tmp_path: Path, own: dict[str, object]
+) -> None:
+    path = tmp_path / config.FILE
+    path.write_text(json.dumps(own, separators=(",", ":"), ensure_ascii=False))
+    stored = config.load(tmp_path)
+    assert stored is not None
+    values = config.merged(stored.values, "eye", "studio", {"server": "mqtts://broker:8883"})
+    config.check_readable(tmp_path, values)
+    config.install(tmp_path, stored, values)
+    again = config.load(tmp_path)
+    assert again is not None
+    assert again.values == {
+        **own,
+        "device_name": "eye",
+        "platform": "studio",
+        "mqtt": {"server": "mqtts://broker:8883"},
+    }
+
+
+def test_half_a_surrogate_pair_stays_what_it_was(tmp_path: Path) -> None:
+    (tmp_path / config.FILE).write_text('{"own": "\\ud800 \\u00e9"}')
+    stored = config.load(tmp_path)
+    assert stored is not None
+    config.install(tmp_path, stored, stored.values)
+    again = config.load(tmp_path)
+    assert again is not None
+    assert again.values == stored.values == {"own": "\ud800 é"}
+
+
+def test_a_configuration_that_would_become_too_large_is_told_before(tmp_path: Path) -> None:
+    with pytest.raises(errors.InputError, match=r"would be 65548 bytes with the new credentials; 65536 can be read"):
+        config.check_readable(tmp_path, {"own": "x" * 65_537})
 
 
 def test_a_step_logs_its_duration_also_when_it_fails() -> None:
