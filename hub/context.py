@@ -1,10 +1,16 @@
-"""What is known of the request in hand, and the events it made: logged together when its status is known."""
+"""What is known of the request in hand, and the events it made: logged together when its status is known.
+
+Each has the time at which it happened. A request that is about what another began (a device's result of a command) is
+logged after it, also when it is answered first.
+"""
 
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
+
+from hub.ids import now_ms
 
 if TYPE_CHECKING:
     from hub.logs import LogWriter
@@ -23,7 +29,12 @@ class RequestContext:
     status_code: int | None = None
     latency_ms: float | None = None
     answered: bool = False
-    events: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    after: "RequestContext | None" = None
+    """The request whose lines come before those of this one."""
+    events: list[tuple[int, str, str, dict[str, Any]]] = field(default_factory=list)
+    """Time (ms), level, event, fields."""
+    followers: list["RequestContext"] = field(default_factory=list)
+    """Answered, and to be logged after this one."""
 
     def common(self) -> dict[str, Any]:
         """The keys that every line has."""
@@ -56,7 +67,7 @@ def record(event: str, level: str = "info", **fields: Any) -> None:
             context.device_id = fields.get("device_id")
         if context.alias is None:
             context.alias = fields.get("alias")
-        context.events.append((level, event, fields))
+        context.events.append((now_ms(), level, event, fields))
     else:
         getattr(log, level)(event, **fields)
 
@@ -64,7 +75,13 @@ def record(event: str, level: str = "info", **fields: Any) -> None:
 def flush(context: RequestContext, logs: "LogWriter") -> None:
     """Log the request's events; from here on they are logged at once."""
     context.answered = True
+    if context.after is not None and not context.after.answered:
+        context.after.followers.append(context)
+        return
     common = context.common()
-    for level, event, fields in context.events:
-        logs.event(level, event, common, fields)
+    for at, level, event, fields in context.events:
+        logs.event(level, event, common, fields, at)
     context.events.clear()
+    for follower in context.followers:
+        flush(follower, logs)
+    context.followers.clear()

@@ -43,11 +43,14 @@ class LogWriter:
     def depth(self) -> int:
         return self._queue.qsize()
 
-    def event(self, level: str, event: str, common: Mapping[str, Any], fields: Mapping[str, Any]) -> None:
-        """Take an event of the vocabulary, if its level is wanted."""
+    def event(
+        self, level: str, event: str, common: Mapping[str, Any], fields: Mapping[str, Any], at: int | None = None
+    ) -> None:
+        """Take an event of the vocabulary, if its level is wanted; it happened `at` (ms), or now."""
         number = _NUMBERS[level]
         if number >= self.level:
-            self.put(number, {"ts": now_ms(), "level": NAMES[number], "event": event, **common, **fields})
+            ts = now_ms() if at is None else at
+            self.put(number, {"ts": ts, "level": NAMES[number], "event": event, **common, **fields})
 
     def put(self, number: int, line: dict[str, Any]) -> None:
         """Take a line, which is the writer's from then on; never blocks and never fails."""

@@ -1,8 +1,9 @@
 """Sending a command to its device, by FCM or MQTT, again and again until it left or its time is over."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -31,6 +32,7 @@ class Dispatcher:
         self._fcm = sender
         self._exponential = wait_random_exponential(multiplier=hub.settings.fcm_backoff, max=LONGEST_PAUSE)
         self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._attempts: dict[tuple[str, str], asyncio.Future[None]] = {}
 
     async def deliver(self, request_id: str, deadline: float) -> Row:
         """Send a run's command; the run as it is then. `deadline` is of time.monotonic().
@@ -51,9 +53,25 @@ class Dispatcher:
             reraise=True,
         )
         async for attempt in retrying:
-            with attempt:
+            with attempt, self._in_progress(run):
                 await self._attempt(send, run, about)
         return await self._db.read(lambda conn: store.get(conn, request_id))
+
+    async def attempted(self, request_id: str, device_id: str, seconds: float) -> None:
+        """Return when no attempt to send the device this command is in progress, or after so many seconds."""
+        attempt = self._attempts.get((request_id, device_id))
+        if attempt is not None:
+            await asyncio.wait({attempt}, timeout=seconds)
+
+    @contextlib.contextmanager
+    def _in_progress(self, run: Row) -> Iterator[None]:
+        key, over = (run["request_id"], run["device_id"]), asyncio.get_running_loop().create_future()
+        self._attempts[key] = over
+        try:
+            yield
+        finally:
+            del self._attempts[key]
+            over.set_result(None)
 
     async def _attempt(self, send: Callable[[Row], Any], run: Row, about: Row) -> None:
         began = time.perf_counter()

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from hub import registry
 from hub.api.types import Params
-from hub.context import RequestContext, current, record
+from hub.context import RequestContext, current, flush, record
 from hub.errors import Refused
 from hub.ids import REQUEST_ID
 from hub.mqtt import Refusal
@@ -90,11 +90,15 @@ async def _chunk(hub: Hub, device_id: str, request_id: str, payload: bytes) -> N
 
 async def _result(hub: Hub, device_id: str, request_id: str, payload: bytes) -> None:
     body = Outcome.model_validate_json(payload)
-    run, _ = await hub.runner.result(ending(request_id, device_id, body))
-    alias = await hub.db.read(registry.alias(device_id))
-    outside = current.set(RequestContext(request_id, device_id=device_id, alias=alias, answered=True))
-    told(run, body.outcome)
-    current.reset(outside)
+    context = RequestContext(request_id, device_id=device_id)
+    outside = current.set(context)
+    try:
+        run, _ = await hub.runner.result(ending(request_id, device_id, body))
+        context.alias = await hub.db.read(registry.alias(device_id))
+        told(run, body.outcome)
+    finally:
+        flush(context, hub.logs)
+        current.reset(outside)
 
 
 def ending(request_id: str, device_id: str, body: Outcome) -> Ending:

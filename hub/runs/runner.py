@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 MAX_ACTIVE: Final = 5_000
+ATTEMPT_SECONDS: Final = 1.0
+"""So long a device's result waits for the broker, or FCM, to confirm the command that the device answers."""
 
 
 class Runner:
@@ -30,6 +32,7 @@ class Runner:
         self._dispatcher = Dispatcher(hub, sender)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
+        self._asked: dict[str, RequestContext] = {}
         self._ending: set[asyncio.Task[None]] = set()
 
     @property
@@ -44,6 +47,9 @@ class Runner:
             raise Refused(409, "no_fcm", "FCM is not set up (HUB_FCM_CREDENTIALS_FILE); use protocol mqtt.")
         run, created = await self._db.write(store.create(wanted))
         if created:
+            context = current.get()
+            if context is not None:
+                self._asked[run["request_id"]] = context
             tags = self._tags(run)
             self._metrics.runs.labels(*tags).inc()
             self._metrics.runs_by_device.labels(self._metrics.device(run["device_id"])).inc()
@@ -79,7 +85,14 @@ class Runner:
         return new
 
     async def result(self, ending: output.Ending) -> tuple[Row, bool]:
-        """End a run as its device says; (the run, False) when it had ended. Raises Refused."""
+        """End a run as its device says; (the run, False) when it had ended. Raises Refused.
+
+        A device may answer before it is known here that the command left: the log tells it in the order it happened.
+        """
+        context = current.get()
+        if context is not None:
+            context.after = self._asked.get(ending.request_id)
+        await self._dispatcher.attempted(ending.request_id, ending.device_id, ATTEMPT_SECONDS)
         run, new = await self._db.write(output.finish(ending))
         if new:
             self._ended(run)
@@ -110,7 +123,7 @@ class Runner:
             task.add_done_callback(lambda _: self._tasks.pop(request_id, None))
 
     def _ended(self, run: Row) -> None:
-        handle = self._deadlines.pop(run["request_id"], None)
+        handle = self._forget(run["request_id"])
         if handle is not None:
             handle.cancel()
         task = self._tasks.get(run["request_id"])
@@ -122,6 +135,10 @@ class Runner:
         self._metrics.runner_bytes.labels(*tags).set(run["bytes"])
         self._metrics.run_bytes.labels(*self._tags(run)).observe(run["bytes"])
         self._changed(run)
+
+    def _forget(self, request_id: str) -> asyncio.TimerHandle | None:
+        self._asked.pop(request_id, None)
+        return self._deadlines.pop(request_id, None)
 
     def _expire(self, request_id: str) -> None:
         task = asyncio.get_running_loop().create_task(self._end(request_id, "timeout", "no result in time"))
@@ -138,13 +155,14 @@ class Runner:
             self._deadlines[request_id] = loop.call_later(5, self._expire, request_id)
             return
         if run is None:
-            self._deadlines.pop(request_id, None)
+            self._forget(request_id)
         else:
             self._ended(run)
             record(f"run.{status}", "warning", request_id=request_id, device_id=run["device_id"], reason=error)
 
     async def _dispatch(self, request_id: str, deadline: float) -> None:
-        current.set(RequestContext(request_id, answered=True))
+        if current.get() is None:
+            current.set(RequestContext(request_id, answered=True))
         try:
             self._changed(await self._dispatcher.deliver(request_id, deadline))
         except (fcm.FcmError, NotConnected) as error:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import httpx
 import pytest
 from hub_broker import Mosquitto
@@ -70,6 +71,75 @@ async def test_one_request_id_is_seen_from_command_to_result(phone: tuple[Runnin
     assert (sent["fcm_http_code"], sent["fcm_status"]) == (200, "OK")
     assert sent["dispatch_latency_ms"] > 0
     assert [row["request_id"] for row in await hub.rows(select(runs))] == [request_id]
+
+
+def in_order(hub: RunningHub, request_id: str) -> list[str]:
+    """The events of a request id in the order of their lines, which are in the order of their times."""
+    lines = [line for line in hub.lines() if line.get("request_id") == request_id]
+    assert [line["ts"] for line in lines] == sorted(line["ts"] for line in lines)
+    return [line["event"] for line in lines]
+
+
+FROM_COMMAND_TO_RESULT = ["dispatch.request", "dispatch.sent", "action_result.ingest"]
+
+
+@pytest.mark.parametrize("wait", [0, 2], ids=["answered before it leaves", "answered when it has left"])
+async def test_the_lines_of_a_request_id_are_in_the_order_in_which_things_happen(
+    tmp_path: Path, database_url: str, fcm: FcmStandin, wait: float
+) -> None:
+    async with with_fcm(tmp_path, database_url, fcm, dispatch_wait=wait) as hub:
+        device = await hub.enrol(fcm_token="token-1")
+        fcm.delay = 0.3
+        asked = asyncio.create_task(command(hub, request_id="quick"))
+        await hub.until(lambda: fcm.sent)
+        result = {"request_id": "quick", "outcome": "ok"}
+        ended = await hub.client.post("/v1/action-result", json=result, headers=device)
+        assert ended.json() == {"request_id": "quick", "status": "ok", "replayed": False}
+        assert (await asked).status_code == 200
+        assert in_order(hub, "quick") == FROM_COMMAND_TO_RESULT
+        (sent,) = hub.lines("dispatch.sent")
+        assert sent["dispatch_latency_ms"] >= 300
+        assert (await run_of(hub, "quick"))["sent_at"] is not None
+
+
+async def test_a_result_does_not_wait_for_a_confirmation_that_does_not_come(
+    phone: tuple[RunningHub, FcmStandin],
+) -> None:
+    hub, fcm = phone
+    device = await hub.enrol(fcm_token="token-1")
+    fcm.answers.extend([error(503, "UNAVAILABLE")] * 100)
+    asked = asyncio.create_task(command(hub, request_id="lost"))
+    await hub.until(lambda: len(fcm.answers) < 98)
+    ended = await hub.client.post("/v1/action-result", json={"request_id": "lost", "outcome": "ok"}, headers=device)
+    assert ended.json()["status"] == "ok"
+    assert (await asked).json()["status"] == "ok"
+    events = in_order(hub, "lost")
+    assert (events[0], events[-1]) == ("dispatch.request", "action_result.ingest")
+    assert set(events[1:-1]) == {"dispatch.fail"}
+
+
+async def test_plants_that_answer_at_once_by_mqtt_leave_their_lines_in_order(tmp_path: Path, database_url: str) -> None:
+    broker = Mosquitto(tmp_path)
+    await asyncio.to_thread(broker.start)
+    try:
+        async with running(tmp_path, database_url, mqtt_url=broker.url) as hub:
+            await hub.enrol("fern", kind="plant")
+            async with aiomqtt.Client("127.0.0.1", broker.port) as plant:
+                await plant.subscribe("plant/fern/cmd/#", qos=1)
+
+                async def answer() -> None:
+                    async for message in plant.messages:
+                        request_id = json.loads(bytes(message.payload))["request_id"]
+                        await plant.publish(f"plant/fern/run/{request_id}/result", '{"outcome":"ok"}', qos=1)
+
+                answering = asyncio.create_task(answer())
+                names = [f"water-{n}" for n in range(20)]
+                await asyncio.gather(*(command(hub, device_id="fern", request_id=name) for name in names))
+                await hub.until(lambda: len(hub.lines("action_result.ingest")) == len(names))
+                answering.cancel()
+            assert {name: in_order(hub, name) for name in names} == dict.fromkeys(names, FROM_COMMAND_TO_RESULT)
+    finally:
+        await asyncio.to_thread(broker.stop)
 
 
 async def test_the_same_command_twice_is_one_run_and_one_message(phone: tuple[RunningHub, FcmStandin]) -> None:
@@ -161,8 +231,6 @@ async def test_a_plant_gets_its_command_by_mqtt_and_answers_by_mqtt(tmp_path: Pa
         got: asyncio.Queue[Any] = asyncio.Queue()
         await asyncio.to_thread(broker.start)
         try:
-            import aiomqtt
-
             async with aiomqtt.Client("127.0.0.1", broker.port) as plant:
                 await plant.subscribe("plant/fern/cmd/#", qos=1)
                 message = await asyncio.wait_for(anext(aiter(plant.messages)), 20)
