@@ -3,11 +3,11 @@
 from dashboards.frame import Dashboard, Row
 from dashboards.panels import OFF_ON, Query, Rules, above, below, lines, number, with_runbook
 from dashboards.recorded import STUDIO
+from dashboards.recordings import FILE_SYSTEMS
 from dashboards.shown import held, rate_by
 
-ROOT = f'{STUDIO},mountpoint="/"'
 MEMORY = f"node_memory_MemAvailable_bytes{{{STUDIO}}}"
-FREE = f"min(node_filesystem_avail_bytes{{{ROOT}}}) / min(node_filesystem_size_bytes{{{ROOT}}})"
+FREE = f"min(node_filesystem_avail_bytes{{{FILE_SYSTEMS}}} / node_filesystem_size_bytes{{{FILE_SYSTEMS}}})"
 
 
 def device_health(rules: Rules) -> Dashboard:
@@ -40,7 +40,7 @@ def device_health(rules: Rules) -> Dashboard:
         with_runbook(
             number(
                 "Disk free",
-                "Of the root file system.",
+                "Of the fullest file system; the graph below has each.",
                 "percentunit",
                 Query(FREE),
                 steps=below(rules, "DiskAlmostFull"),
@@ -118,7 +118,7 @@ def device_health(rules: Rules) -> Dashboard:
         with_runbook(
             lines(
                 "Disk free",
-                "Share of each file system.",
+                "Share of each file system that the alerts watch.",
                 "percentunit",
                 Query(
                     f"{held('min', 'node_filesystem_avail_bytes', 'mountpoint')}"

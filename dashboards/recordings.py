@@ -8,7 +8,9 @@ OURS: Final = f'{STUDIO},component_id!="internal"'
 BUSY: Final = f'{STUDIO},mode!="idle"'
 DISKS: Final = f'{STUDIO},device!~"loop.*|ram.*|dm-.*"'
 NETWORKS: Final = f'{STUDIO},device!~"lo|veth.*|ifb.*"'
-FILE_SYSTEMS: Final = f'{STUDIO},fstype!~"tmpfs|ramfs|overlay"'
+WATCHED_MOUNTS: Final = "/|/(home|var|srv|data)|/(mnt|media)(/.*)?"
+"""A regular expression of the mount points whose file systems dashboards show and alerts watch."""
+FILE_SYSTEMS: Final = f'{STUDIO},mountpoint=~"{WATCHED_MOUNTS}",fstype!="tmpfs"'
 WEBHOOKS: Final = f'{STUDIO},integration="webhook"'
 """The only way in which a studio's Alertmanager tells anybody."""
 PENDING: Final = f'{STUDIO},type="storage"'

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from dashboards.recordings import WATCHED_MOUNTS
 from studio.model import Furnace, Studio
 from studio.model.equipment import Device
 
@@ -55,7 +56,12 @@ def _furnace(furnace: Furnace) -> dict[str, Any]:
 
 def subjects(studio: Studio) -> dict[str, list[dict[str, Any]]]:
     """The values by `each`; `subject` holds the labels that a rule gets from them."""
-    whole: dict[str, Any] = {"studio": studio.name, "title": studio.display_name, "subject": {}}
+    whole: dict[str, Any] = {
+        "studio": studio.name,
+        "title": studio.display_name,
+        "watched_mounts": WATCHED_MOUNTS,
+        "subject": {},
+    }
     on = [f for f in studio.furnaces if not f.off]
     furnaces = [{**whole, **_furnace(f)} for f in on]
     several = {

@@ -1,6 +1,8 @@
 """The recorded series of the dashboards, evaluated by VictoriaMetrics' own vmalert-tool on known samples."""
 
+import json
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +10,13 @@ import promql_parser as promql
 import pytest
 
 from dashboards.lint_queries import selectors
+from dashboards.queries import targets
 from dashboards.recorded import EVERY_SECONDS, Recorded
 from dashboards.recordings import CATALOGUE
 from lab.plain import parts
 from lab.rules.tool import Verdict, unittest
 from studio.model import load_studio
+from studio.render.grafana import render
 from studio.render.recorded import GROUP, rules
 
 pytestmark = pytest.mark.services
@@ -32,6 +36,8 @@ OTHERS = {
     "studio:pipeline_canary_sent_seconds:age": 200,
 }
 SAMPLES = 80
+VALUES = {"mountpoint": "/"}
+"""Of the labels whose value a rule is particular about; any other is `a`."""
 AT = "20m"
 OF_OTHERS = {
     'furnace_furnace_temp{furnace="a",label="A"}': f"1000+{STEP}x{SAMPLES}",
@@ -55,6 +61,11 @@ def level(one: Recorded) -> list[str]:
     return one.expr.partition("(")[2].partition(")")[0].split(", ")
 
 
+def usual(names: Iterable[str]) -> dict[str, str]:
+    """Labels with values."""
+    return {name: VALUES.get(name, "a") for name in names}
+
+
 def series(metric: str, labels: dict[str, str]) -> str:
     return f"{metric}{{{','.join(f'{name}={value!r}' for name, value in sorted(labels.items()))}}}".replace("'", '"')
 
@@ -66,7 +77,7 @@ def known_inputs(found: list[Recorded]) -> dict[str, str]:
         for selector in selectors(promql.parse(one.expr.replace("<<studio>>", '"lab"'))):
             matched = promql.parse(selector).matchers.matchers
             equal = {m.name: m.value for m in matched if m.op == promql.MatchOp.Equal}
-            labels[selector.partition("{")[0]] |= {**dict.fromkeys(level(one), "a"), **equal}
+            labels[selector.partition("{")[0]] |= {**usual(level(one)), **equal}
     made = {}
     for metric, own in labels.items():
         counts = any(one.counter == metric for one in found)
@@ -99,7 +110,7 @@ def judged(folder: Path, inputs: dict[str, str], expected: dict[str, dict[str, A
 
 def labels_of(one: Recorded) -> dict[str, str]:
     """What a rule leaves of the labels of the inputs."""
-    own = {name: "a" for name in level(one) if name != "studio"}
+    own = usual(name for name in level(one) if name != "studio")
     fixed = promql.parse(selectors(promql.parse(one.expr.replace("<<studio>>", '"lab"')))[0]).matchers.matchers
     return own | {m.name: m.value for m in fixed if m.name in own and m.op == promql.MatchOp.Equal}
 
@@ -127,6 +138,27 @@ def test_what_is_neither_has_the_value_that_its_samples_say(tmp_path: Path) -> N
     expected["alertname_alertstate:ALERTS:count"]["labels"] = {"alertname": "a", "alertstate": "firing"}
     expected["type:ALERTS:count"]["labels"] = {"type": "shop"}
     verdict = judged(tmp_path, lab, expected)
+    assert verdict.passed, verdict.said
+
+
+def test_the_figure_of_disks_is_that_of_the_fullest_one_that_is_watched(tmp_path: Path) -> None:
+    content = render(load_studio("lab"))["grafana/device_health.json"].content
+    (card, _) = [t for t in targets(json.loads(content)) if t.panel == "Disk free"]
+    free = {("/", "ext4"): 40, ("/mnt/archive", "ext4"): 7, ("/boot/firmware", "vfat"): 2, ("/var", "tmpfs"): 1}
+    inputs = {
+        series(f"node_filesystem_{what}_bytes", {"studio": "lab", "mountpoint": mount, "fstype": kind}): f"{value}x9"
+        for (mount, kind), left in free.items()
+        for what, value in (("avail", left), ("size", 100))
+    }
+    test = {
+        "interval": "1m",
+        "input_series": [{"series": name, "values": values} for name, values in inputs.items()],
+        "metricsql_expr_test": [{"expr": card.expr, "eval_time": "5m", "exp_samples": [{"value": 0.07}]}],
+    }
+    tests = {"rule_files": ["rules.yml"], "evaluation_interval": "1m", "tests": [test]}
+    verdict = unittest(
+        parts.build_root(), tmp_path, {"groups": [{"name": GROUP, "rules": rules(load_studio("lab"))}]}, tests
+    )
     assert verdict.passed, verdict.said
 
 

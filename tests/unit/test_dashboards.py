@@ -15,10 +15,10 @@ from dashboards.lint import RULES, lint
 from dashboards.lint_queries import selectors
 from dashboards.queries import expanded, step, targets
 from dashboards.recorded import by_length
-from dashboards.recordings import CATALOGUE, HOST, HUB, PROVISIONING, SHOP, STACK, VECTOR
+from dashboards.recordings import CATALOGUE, HOST, HUB, PROVISIONING, SHOP, STACK, VECTOR, WATCHED_MOUNTS
 from studio.model import Studio, load_studio
 from studio.paths import ROOT
-from studio.render import loki, recorded
+from studio.render import loki, recorded, rules
 from studio.render.catalogue import entries
 from studio.render.grafana import UID_LENGTH, render, short
 
@@ -52,6 +52,14 @@ def panel(dashboard: Dashboard, title: str) -> Dashboard:
 def steps(found: Dashboard) -> list[float | None]:
     """Where the colour changes."""
     return [entry["value"] for entry in found["fieldConfig"]["defaults"]["thresholds"]["steps"]]
+
+
+def read_all(found: Studio, pattern: re.Pattern[str]) -> list[str]:
+    """What a pattern finds in the expressions of all alerts, recordings and panels."""
+    exprs = [rule["expr"] for group in rules.groups(found).values() for rule in group]
+    exprs += [rule["expr"] for rule in recorded.rules(found)]
+    exprs += [target.expr for dashboard in rendered(found).values() for target in targets(dashboard)]
+    return [match for expr in exprs for match in pattern.findall(expr)]
 
 
 def read(expr: str) -> set[str]:
@@ -257,6 +265,14 @@ def test_a_panels_colour_changes_where_its_alert_fires(dashboard: str, title: st
                 assert coloured == [None, sign * threshold]
                 return
     pytest.fail(f"{dashboard} has no {title} with colours")
+
+
+def test_alerts_and_dashboard_look_at_the_same_file_systems() -> None:
+    """Where mount points are chosen they are all of those that are watched."""
+    found = read_all(load_studio("lab"), re.compile(r"node_filesystem_\w+\{([^}]*)\}"))
+    chosen = [re.search(r'mountpoint=~"([^"]*)"', matchers) for matchers in found if "mountpoint" in matchers]
+    assert len(chosen) > 5
+    assert {match and match[1] for match in chosen} == {WATCHED_MOUNTS}
 
 
 def test_no_colour_changes_at_a_number_of_the_dashboards_own() -> None:
