@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from hub.errors import Refused, not_found
 from hub.ids import Token, now_ms, same
 from hub.store.database import Work
 from hub.store.statements import insert_new, one, rows
-from hub.store.tables import devices, enrolment_tokens
+from hub.store.tables import credentials, devices, enrolment_tokens
 
 DEFAULT_KIND: Final = "tablet"
 UNKNOWN: Final = Refused(401, "token_unknown", "This enrolment token is not known; ask the admin for a new one.")
@@ -144,7 +144,7 @@ def _store(conn: Connection, wanted: Registration, *, overwrite: bool) -> None:
         raise Refused(409, "token_taken", "Another device has this token id; make another random token.")
     if insert_new(conn, devices, {"device_id": wanted.device_id, "kind": DEFAULT_KIND, "created_at": now, **values}):
         return
-    found = one(conn, select(d.registered_at).where(d.device_id == wanted.device_id).with_for_update())
+    found = one(conn, select(d.registered_at, d.revoked_at).where(d.device_id == wanted.device_id).with_for_update())
     if found is None:
         raise Refused(409, "token_taken", "Another device has this token id; make another random token.")
     if found["registered_at"] is not None and not overwrite:
@@ -153,4 +153,7 @@ def _store(conn: Connection, wanted: Registration, *, overwrite: bool) -> None:
             "device_exists",
             f"The device {wanted.device_id!r} is registered already; to register it anew ask for a token made for it.",
         )
+    if found["revoked_at"] is not None:
+        # Its account at the broker must not be good again with it.
+        conn.execute(delete(credentials).where(credentials.c.device_id == wanted.device_id))
     conn.execute(update(devices).where(d.device_id == wanted.device_id).values(**values, revoked_at=None))

@@ -74,6 +74,7 @@ async def register(hub: HubDep, wanted: Register, request: Request) -> Registere
         registration = enrol.Registration(
             wanted.device_id, own, chosen, wanted.kind, wanted.alias, wanted.site, wanted.fcm_token
         )
+        await hub.provisioning.states.stored(wanted.device_id)
         created = await hub.db.write(enrol.register(token, registration))
     except enrol.TokenRefused as error:
         if error.reason == "expired":

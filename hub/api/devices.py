@@ -29,6 +29,7 @@ async def index(hub: HubDep, after: DeviceId | None = None) -> list[dict[str, An
 async def change(hub: HubDep, request: Request, device_id: DeviceId, wanted: Change) -> dict[str, Any]:
     """Give a device an alias or a site; null takes it away, a field that is not there stays."""
     values = wanted.model_dump(exclude_unset=True)
+    await hub.provisioning.states.stored(device_id)
     changed = await hub.db.write(registry.change(device_id, values))
     request.app.state.device_memory.forget()
     record("admin.device.change", device_id=device_id, alias=changed["alias"])
@@ -38,6 +39,7 @@ async def change(hub: HubDep, request: Request, device_id: DeviceId, wanted: Cha
 @router.delete("/{device_id}")
 async def revoke(hub: HubDep, request: Request, device_id: DeviceId) -> Done:
     """Revoke a device: its token and its broker account are good no more. What it sent stays."""
+    await hub.provisioning.states.stored(device_id)
     token_id = await hub.db.write(registry.revoke(device_id))
     request.app.state.device_memory.forget()
     hub.provisioning.states.revoke(device_id)

@@ -57,6 +57,7 @@ class ChunkTaken(BaseModel):
 @router.post("/admin/command", dependencies=[AdminOnly], tags=["admin"])
 async def command(hub: HubDep, wanted: NewCommand) -> CommandTaken:
     """Send a command to a device. It is on disk before this answers; the run ends with the device's result."""
+    await hub.provisioning.states.stored(wanted.device_id)
     context = current.get()
     if context is not None:
         context.request_id = wanted.request_id or context.request_id

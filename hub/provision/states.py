@@ -36,6 +36,7 @@ class States:
         self._revoked: set[str] = set()
         self._new: dict[str, int] = {}
         self._seen_at: dict[str, int] = {}
+        self._flushing = asyncio.Lock()
 
     async def load(self) -> None:
         """Take over what an earlier run stored; those devices count as known, and as not fresh."""
@@ -79,6 +80,15 @@ class States:
 
     async def flush(self) -> None:
         """Store what is new; what cannot be stored is kept for the next time."""
+        async with self._flushing:
+            await self._flush()
+
+    async def stored(self, device_id: str) -> None:
+        """Return when the device, if it has told its state, is in the database: it is written a second later."""
+        if device_id in self._new or self._flushing.locked():
+            await self.flush()
+
+    async def _flush(self) -> None:
         new, seen = self._new, self._seen_at
         if not new and not seen:
             return

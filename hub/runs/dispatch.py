@@ -22,6 +22,10 @@ AT_ONCE: Final = 50
 LONGEST_PAUSE: Final = 60.0
 
 
+class Revoked(Exception):
+    """The device gets no commands any more."""
+
+
 class Dispatcher:
     """`sender` None: FCM is not set up."""
 
@@ -37,15 +41,8 @@ class Dispatcher:
     async def deliver(self, request_id: str, deadline: float) -> Row:
         """Send a run's command; the run as it is then. `deadline` is of time.monotonic().
 
-        Raises FcmError or NotConnected when it did not leave.
+        Raises FcmError or NotConnected when it did not leave, and Revoked.
         """
-        async with self._at_once:
-            run = await self._db.read(store.target(request_id))
-        context = current.get()
-        if context is not None:
-            context.device_id, context.alias = run["device_id"], run["alias"]
-        send = self._send_fcm if run["protocol"] == "fcm" else self._send_mqtt
-        about = {"request_id": request_id, "device_id": run["device_id"], "action": run["action"]}
         retrying = AsyncRetrying(
             retry=retry_if_exception_type((fcm.Retriable, NotConnected)),
             wait=self._pause,
@@ -53,8 +50,8 @@ class Dispatcher:
             reraise=True,
         )
         async for attempt in retrying:
-            with attempt, self._in_progress(run):
-                await self._attempt(send, run, about)
+            with attempt:
+                await self._attempt(await self._target(request_id))
         return await self._db.read(lambda conn: store.get(conn, request_id))
 
     async def attempted(self, request_id: str, device_id: str, seconds: float) -> None:
@@ -73,7 +70,23 @@ class Dispatcher:
             del self._attempts[key]
             over.set_result(None)
 
-    async def _attempt(self, send: Callable[[Row], Any], run: Row, about: Row) -> None:
+    async def _target(self, request_id: str) -> Row:
+        async with self._at_once:
+            run = await self._db.read(store.target(request_id))
+        context = current.get()
+        if context is not None:
+            context.device_id, context.alias = run["device_id"], run["alias"]
+        if run["revoked_at"] is not None:
+            raise Revoked("the device is revoked")
+        return run
+
+    async def _attempt(self, run: Row) -> None:
+        send = self._send_fcm if run["protocol"] == "fcm" else self._send_mqtt
+        about = {"request_id": run["request_id"], "device_id": run["device_id"], "action": run["action"]}
+        with self._in_progress(run):
+            await self._send(send, run, about)
+
+    async def _send(self, send: Callable[[Row], Any], run: Row, about: Row) -> None:
         began = time.perf_counter()
         answer: Row = {"fcm_http_code": None, "fcm_status": None}
         failure: Exception | None = None

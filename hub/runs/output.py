@@ -1,5 +1,6 @@
 """What a device tells of a run, in the database: its output in chunks, and how it ended. All of it may be repeated."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, update
@@ -68,6 +69,21 @@ def add_chunk(chunk: Chunk, max_bytes: int) -> Work[tuple[Row, bool]]:
         total = {"bytes": run["bytes"] + len(chunk.data), "chunks": run["chunks"] + 1, "status": "running"}
         conn.execute(update(runs).where(runs.c.request_id == chunk.request_id).values(**total))
         return run | total, True
+
+    return work
+
+
+def in_turn(told: Sequence[Work[tuple[Row, bool]]]) -> Work[list[tuple[Row, bool] | Exception]]:
+    """What devices told, in the order in which it came; of each what came of it, or why it was refused."""
+
+    def work(conn: Connection) -> list[tuple[Row, bool] | Exception]:
+        found: list[tuple[Row, bool] | Exception] = []
+        for one_told in told:
+            try:
+                found.append(one_told(conn))
+            except Refused as refused:  # before it changed anything
+                found.append(refused)
+        return found
 
     return work
 

@@ -11,8 +11,9 @@ from hub.errors import Refused
 from hub.ids import now_ms
 from hub.mqtt import NotConnected
 from hub.runs import fcm, output, store
-from hub.runs.dispatch import Dispatcher
+from hub.runs.dispatch import Dispatcher, Revoked
 from hub.runs.store import Row
+from hub.store.grouped import Grouped
 
 if TYPE_CHECKING:
     from hub.service import Hub
@@ -29,6 +30,7 @@ class Runner:
         self._metrics = hub.metrics
         self._live = hub.live
         self._has_fcm = sender is not None
+        self._told = Grouped(hub.db, output.in_turn)
         self._dispatcher = Dispatcher(hub, sender)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
@@ -72,7 +74,7 @@ class Runner:
 
     async def chunk(self, chunk: output.Chunk, max_bytes: int) -> bool:
         """Store a piece of output; False when it was there. Raises Refused."""
-        run, new = await self._db.write(output.add_chunk(chunk, max_bytes))
+        run, new = await self._told.store(output.add_chunk(chunk, max_bytes))
         if new:
             tags = self._tags(run)
             self._metrics.chunks.labels(*tags).inc()
@@ -93,7 +95,7 @@ class Runner:
         if context is not None:
             context.after = self._asked.get(ending.request_id)
         await self._dispatcher.attempted(ending.request_id, ending.device_id, ATTEMPT_SECONDS)
-        run, new = await self._db.write(output.finish(ending))
+        run, new = await self._told.store(output.finish(ending))
         if new:
             self._ended(run)
         return run, new
@@ -165,7 +167,7 @@ class Runner:
             current.set(RequestContext(request_id, answered=True))
         try:
             self._changed(await self._dispatcher.deliver(request_id, deadline))
-        except (fcm.FcmError, NotConnected) as error:
+        except (fcm.FcmError, NotConnected, Revoked) as error:
             await self._end(request_id, "error", f"dispatch failed: {error}")
         except Exception as error:
             log.error("dispatch.error", exc_info=error)

@@ -29,6 +29,17 @@ async def test_a_revoked_device_does_not_come_back_by_itself(made: RunningHub, t
     assert (await ask(made, body))["status"] == "FAILURE"
 
 
+async def test_a_revoked_device_that_is_registered_anew_has_not_its_old_account_again(
+    made: RunningHub, tmp_path: Path
+) -> None:
+    key = await new_key(made)
+    await ask(made, {**key, "deviceName": "eye", "token": "stolen-token-1"})
+    await made.client.delete("/admin/devices/eye", headers=ADMIN)
+    await made.enrol("eye", token=await made.new_token(device_id="eye"))
+    await ask(made, {**key, "deviceName": "other", "token": "chosen-token-2"})
+    assert [u["name"] for u in json.loads((tmp_path / "hub.json").read_text())["users"]] == ["chosen-token-2"]
+
+
 async def test_a_device_whose_token_is_lost_provisions_itself_anew_once_the_admin_says_so(
     made: RunningHub, tmp_path: Path
 ) -> None:

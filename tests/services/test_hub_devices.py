@@ -1,6 +1,7 @@
 """Devices: enrolment, heartbeats, the admin's tokens and devices, on both databases."""
 
 import asyncio
+import secrets
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,6 @@ async def test_a_device_is_not_overwritten_but_by_a_token_made_for_it(hub: Runni
 
 async def test_a_plant_that_is_known_stays_a_plant_when_it_registers(hub: RunningHub) -> None:
     await hub.hub.mqtt.dispatch("plant/fern/state", b"{}", False)
-    await hub.hub.provisioning.states.flush()
     await hub.enrol("fern")
     await hub.enrol("other")
     assert {row["device_id"]: row["kind"] for row in await hub.rows(select(devices))} == {
@@ -167,6 +167,46 @@ async def test_a_revoked_device_may_come_back_with_a_token_made_for_it(hub: Runn
     answer = await hub.client.post("/v1/register", json={"device_id": "a", "token": await hub.new_token(device_id="a")})
     beat = await hub.client.post("/v1/heartbeat", json={"status": "ok"}, headers=bearer(answer.json()["device_token"]))
     assert beat.status_code == 200
+
+
+async def test_a_plant_can_be_revoked_renamed_and_sent_a_command_as_soon_as_it_is_known(hub: RunningHub) -> None:
+    async def new() -> str:
+        name = f"fern-{secrets.token_hex(4)}"
+        await hub.hub.mqtt.dispatch(f"plant/{name}/state", b"{}", False)
+        return name
+
+    name = await new()
+    assert (await hub.client.delete(f"/admin/devices/{name}", headers=ADMIN)).status_code == 200
+    await hub.hub.mqtt.dispatch(f"plant/{name}/state", b"{}", False)
+    await hub.hub.provisioning.states.flush()
+    (row,) = await hub.rows(select(devices))
+    assert row["revoked_at"] is not None
+    asked = {"method": "ble", "timeout": 0.1, "device_id": name, "require_fresh": False}
+    assert (await hub.client.post("/provision/wait", json=asked, headers=ADMIN)).json()["status"] == "timeout"
+    renamed = await hub.client.patch(f"/admin/devices/{await new()}", json={"alias": "Fern"}, headers=ADMIN)
+    assert renamed.json()["alias"] == "Fern"
+    sent = await hub.client.post("/admin/command", json={"device_id": await new(), "action": "water"}, headers=ADMIN)
+    assert sent.status_code == 200
+    nobody = await hub.client.delete("/admin/devices/nobody", headers=ADMIN)
+    assert nobody.status_code == 404, "who was never heard of is not there"
+
+
+async def test_revoked_and_registered_again_at_once_each_holds_at_once(hub: RunningHub) -> None:
+    token = bearer(await hub.new_token())
+    asked = {"method": "ble", "timeout": 0.1, "device_id": "fern", "require_fresh": False}
+    device = await hub.enrol("fern", kind="plant")
+    for _ in range(5):
+        await hub.hub.mqtt.dispatch("plant/fern/state", b"{}", False)
+        beat = await hub.client.post("/v1/heartbeat", json={"status": "ok"}, headers=device)
+        waited = await hub.client.post("/provision/wait", json=asked, headers=token)
+        assert (beat.status_code, waited.json()["status"]) == (200, "cached")
+        assert (await hub.client.delete("/admin/devices/fern", headers=ADMIN)).status_code == 200
+        beat = await hub.client.post("/v1/heartbeat", json={"status": "ok"}, headers=device)
+        waited = await hub.client.post("/provision/wait", json=asked, headers=token)
+        assert (beat.status_code, waited.json()["status"]) == (401, "timeout")
+        old, again = device, {"device_id": "fern", "token": await hub.new_token(device_id="fern")}
+        device = bearer((await hub.client.post("/v1/register", json=again)).json()["device_token"])
+        assert (await hub.client.post("/v1/heartbeat", json={"status": "ok"}, headers=old)).status_code == 401
 
 
 async def test_a_repeated_registration_of_a_revoked_device_is_refused(hub: RunningHub) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from hub_fcm_standin import FcmStandin, error
-from hub_phone import command, with_fcm
-from hub_support import RunningHub
+from hub_phone import command, run_of, with_fcm
+from hub_support import ADMIN, RunningHub
 from sqlalchemy import select
 
 from hub.runs.fcm import retry_after
@@ -111,3 +111,21 @@ async def test_fcm_that_is_not_set_up_is_said_at_once(lite: RunningHub) -> None:
     answer = await command(lite, protocol="fcm")
     assert (answer.status_code, answer.json()["code"]) == (409, "no_fcm")
     assert (await command(lite, device_id="nobody")).status_code == 404
+
+
+async def test_a_command_that_has_not_left_yet_does_not_go_to_a_device_that_is_revoked(
+    tmp_path: Path, database_url: str, fcm: FcmStandin
+) -> None:
+    async with with_fcm(tmp_path, database_url, fcm, dispatch_wait=0) as hub:
+        await hub.enrol(fcm_token="token-1")
+        fcm.answers.extend([error(503, "UNAVAILABLE", retry_after="1")] * 2)
+        await command(hub, request_id="late")
+        await hub.until(lambda: len(fcm.answers) < 2)
+        assert (await hub.client.delete("/admin/devices/tablet-1", headers=ADMIN)).status_code == 200
+        fcm.answers.clear()
+
+        async def ended() -> bool:
+            return (await run_of(hub, "late"))["error"] == "dispatch failed: the device is revoked"
+
+        await hub.until(ended)
+        assert fcm.sent == []
