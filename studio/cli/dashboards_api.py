@@ -45,7 +45,7 @@ class Session:
         self._http.headers["Authorization"] = f"Bearer {token}"
         self._http.trust_env = False
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """The status and the JSON of an answer; 404 is an answer, other refusals raise GrafanaError."""
         try:
             answer = self._http.request(method, f"{self.url}{path}", json=body, timeout=SECONDS, allow_redirects=False)
@@ -69,9 +69,27 @@ class Session:
                 f"{self.url}{path} answers {answer.status_code} without JSON: is it a Grafana?"
             ) from None
         if answer.status_code >= 400 and answer.status_code != 404:
-            said = found.get("message", "") if isinstance(found, dict) else ""
+            said = _object(found).get("message", "")
             raise GrafanaError(f"Grafana answers {answer.status_code} to {method} {path}: {said}")
-        return answer.status_code, found
+        if answer.status_code != 404 and not isinstance(found, dict):
+            raise GrafanaUnreachable(f"{self.url}{path} does not answer as Grafana does: is it one?")
+        return answer.status_code, _object(found)
+
+    def part(self, found: Mapping[str, Any], key: str) -> dict[str, Any]:
+        """The object under a key that every Grafana's answer has."""
+        if not isinstance(found.get(key), dict):
+            raise GrafanaUnreachable(f"{self.url} answers without `{key}`, which Grafana has: is it one?")
+        return _object(found[key])
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """The JSON object, an empty one in the place of anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _word(text: str) -> str:
+    """One segment of a path, whatever is in it."""
+    return quote(text, safe="")
 
 
 class Api(Protocol):
@@ -97,17 +115,17 @@ class Legacy:
         self._session = session
 
     def has_folder(self, uid: str) -> bool:
-        return self._session.ask("GET", f"/api/folders/{quote(uid)}")[0] != 404
+        return self._session.ask("GET", f"/api/folders/{_word(uid)}")[0] != 404
 
     def make_folder(self, uid: str, title: str) -> None:
         self._session.ask("POST", "/api/folders", {"uid": uid, "title": title})
 
     def get(self, uid: str) -> Stored | None:
-        status, found = self._session.ask("GET", f"/api/dashboards/uid/{quote(uid)}")
+        status, found = self._session.ask("GET", f"/api/dashboards/uid/{_word(uid)}")
         if status == 404:
             return None
-        content = found["dashboard"]
-        return Stored(content, found.get("meta", {}).get("folderUid", ""), str(content.get("version", "")))
+        content = self._session.part(found, "dashboard")
+        return Stored(content, _object(found.get("meta")).get("folderUid", ""), str(content.get("version", "")))
 
     def put(self, dashboard: Mapping[str, Any], folder: str, old: Stored | None) -> None:
         del old
@@ -122,14 +140,14 @@ class New:
 
     def __init__(self, session: Session, version: str, folders: str, namespace: str) -> None:
         self._session = session
-        self._dashboards = f"/apis/{GROUP}/{version}/namespaces/{quote(namespace)}/dashboards"
-        self._folders = f"/apis/{FOLDERS}/{folders}/namespaces/{quote(namespace)}/folders"
+        self._dashboards = f"/apis/{GROUP}/{version}/namespaces/{_word(namespace)}/dashboards"
+        self._folders = f"/apis/{FOLDERS}/{folders}/namespaces/{_word(namespace)}/folders"
         self._about = {"apiVersion": f"{GROUP}/{version}", "kind": "Dashboard"}
         self._about_folder = {"apiVersion": f"{FOLDERS}/{folders}", "kind": "Folder"}
         self.name = self._dashboards
 
     def has_folder(self, uid: str) -> bool:
-        return self._session.ask("GET", f"{self._folders}/{quote(uid)}")[0] != 404
+        return self._session.ask("GET", f"{self._folders}/{_word(uid)}")[0] != 404
 
     def make_folder(self, uid: str, title: str) -> None:
         self._session.ask(
@@ -137,12 +155,13 @@ class New:
         )
 
     def get(self, uid: str) -> Stored | None:
-        status, found = self._session.ask("GET", f"{self._dashboards}/{quote(uid)}")
+        status, found = self._session.ask("GET", f"{self._dashboards}/{_word(uid)}")
         if status == 404:
             return None
-        about = found["metadata"]
-        folder = about.get("annotations", {}).get(FOLDER, "")
-        return Stored({**found["spec"], "uid": about["name"]}, folder, about.get("resourceVersion", ""))
+        about = self._session.part(found, "metadata")
+        folder = _object(about.get("annotations")).get(FOLDER, "")
+        spec = self._session.part(found, "spec")
+        return Stored({**spec, "uid": uid}, folder, about.get("resourceVersion", ""))
 
     def put(self, dashboard: Mapping[str, Any], folder: str, old: Stored | None) -> None:
         uid = str(dashboard["uid"])
@@ -152,14 +171,15 @@ class New:
             self._session.ask("POST", self._dashboards, {**self._about, "metadata": about, "spec": spec})
             return
         about["resourceVersion"] = old.version
-        self._session.ask("PUT", f"{self._dashboards}/{quote(uid)}", {**self._about, "metadata": about, "spec": spec})
+        self._session.ask("PUT", f"{self._dashboards}/{_word(uid)}", {**self._about, "metadata": about, "spec": spec})
 
 
 def _newest(session: Session, group: str) -> str | None:
     status, found = session.ask("GET", f"/apis/{group}")
-    if status == 404 or not isinstance(found, dict):
+    versions = found.get("versions")
+    if status == 404 or not isinstance(versions, list):
         return None
-    there = {entry.get("version") for entry in found.get("versions", [])}
+    there = {_object(entry).get("version") for entry in versions}
     return next((version for version in VERSIONS if version in there), None)
 
 

@@ -139,6 +139,41 @@ def test_a_grafana_that_is_away(capsys: pytest.CaptureFixture[str], monkeypatch:
     assert f"{gone.url} does not answer" in err
 
 
+ODD: list[Any] = [
+    {},
+    [],
+    "x",
+    None,
+    {"versions": None},
+    {"versions": ["v1"]},
+    {"versions": [{"version": "v1"}], "metadata": {}},
+    {"dashboard": []},
+]
+
+
+@pytest.mark.parametrize("answer", ODD, ids=json.dumps)
+def test_who_answers_something_else_is_no_grafana(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, answer: Any
+) -> None:
+    other = GrafanaStandin(None)
+    monkeypatch.setattr(other, "answer", lambda *_: (200, answer))
+    monkeypatch.setenv("GRAFANA_URL", other.url)
+    monkeypatch.setenv("GRAFANA_TOKEN", TOKEN)
+    code, results, err = push(capsys)
+    assert (code, results) == (3, [])
+    assert "is it one?" in err
+    other.close()
+
+
+def test_a_folder_or_namespace_is_one_word_of_the_path(
+    grafana: GrafanaStandin, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAFANA_NAMESPACE", "../../other")
+    push(capsys, "--dry-run", "--folder", "../shop")
+    push(capsys, "--folder", "../shop")
+    assert not [path for _, path in grafana.requests if ".." in path.split("/")]
+
+
 @pytest.mark.parametrize(
     ("url", "token", "said"),
     [
