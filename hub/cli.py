@@ -12,7 +12,7 @@ import uvicorn
 
 from hub import VERSION, logs
 from hub.cli_keys import keys
-from hub.cli_support import BAD_SETTINGS, UNAVAILABLE, check_files, database, fail, load
+from hub.cli_support import BAD_SETTINGS, UNAVAILABLE, database, fail, load, load_to_serve
 from hub.server import Server
 from hub.stopping import REQUEST_SECONDS, Deadline
 from hub.store import open_database
@@ -41,9 +41,8 @@ def serve() -> None:
     """Serve HTTP, MQTT and provisioning until SIGTERM; then finish what is begun and write out the log."""
     from hub.app import make_app
 
-    chosen = load()
-    # What is wrong with these is said in one line here, and by uvicorn as a traceback.
-    check_files(chosen)
+    chosen = load_to_serve()
+    # What is wrong with it is said in one line here, and by uvicorn as a traceback.
     database(_migrated(chosen.database_url))
     # A thousand devices and pages at once are more than the 1,024 files that a service may have open by default.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)

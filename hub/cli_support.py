@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from typing import Any, Final
 
 import typer
@@ -23,23 +24,49 @@ def load() -> settings.Settings:
     try:
         return settings.load()
     except settings.SettingsError as error:
-        raise fail(f"wrong settings:\n{error}", BAD_SETTINGS) from None
+        raise _wrong([str(error)]) from None
 
 
-def check_files(chosen: settings.Settings) -> None:
-    """Read the files that settings name, so that all that is wrong with them is said before anything is served."""
+def load_to_serve() -> settings.Settings:
+    """The same, and all that is wrong with the files that are named is said as well, before anything is served."""
+    wrong = []
+    try:
+        chosen = settings.load()
+    except settings.SettingsError as error:
+        wrong.append(str(error))
+    wrong += _wrong_files(settings.Files())
+    if wrong:
+        raise _wrong(wrong)
+    return chosen
+
+
+def _wrong(lines: list[str]) -> typer.Exit:
+    return fail("wrong settings:\n" + "\n".join(lines), BAD_SETTINGS)
+
+
+def _wrong_files(named: settings.Files) -> list[str]:
+    """Read the files, each as the part of the hub does that needs it."""
     from hub.live.outside import page_config
     from hub.runs.fcm import service_account_of
 
     wrong = []
-    for read, file in ((page_config, chosen.page_config), (service_account_of, chosen.fcm_credentials_file)):
+    for read, file in ((page_config, named.page_config), (service_account_of, named.fcm_credentials_file)):
         try:
             if file is not None:
                 read(file)
         except settings.SettingsError as error:
             wrong.append(str(error))
-    if wrong:
-        raise fail("wrong settings:\n" + "\n".join(wrong), BAD_SETTINGS)
+    try:
+        ssl.create_default_context(cafile=named.mqtt_ca)
+    except OSError as error:
+        wrong.append(f"HUB_MQTT_CA ({named.mqtt_ca}) cannot be used: {error}")
+    if named.tls_cert is not None and named.tls_key is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(named.tls_cert, named.tls_key, lambda: "")
+        except OSError as error:
+            both = f"HUB_TLS_CERT ({named.tls_cert}) and HUB_TLS_KEY ({named.tls_key})"
+            wrong.append(f"{both} cannot be used: {error}")
+    return wrong
 
 
 def database(work: Any) -> Any:

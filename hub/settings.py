@@ -8,6 +8,8 @@ from pydantic import AliasChoices, Field, SecretStr, ValidationError, Validation
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIN_TOKEN: Final = 16
+SECRETS: Final = ("database_url", "admin_token", "metrics_token", "mqtt_password")
+"""Each may be in a file instead."""
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Seconds = Annotated[float, Field(gt=0)]
 PerMinute = Annotated[int, Field(ge=1)]
@@ -17,15 +19,33 @@ class SettingsError(Exception):
     """The environment does not make usable settings; the message names every variable that is wrong."""
 
 
-class Settings(BaseSettings):
-    """Every setting is `HUB_<NAME>`, but for `PROVISION_EVENT_LOG`; `HUB_<SECRET>_FILE` reads a secret from a file."""
+class Files(BaseSettings):
+    """Files that are there to serve with; other commands do without them."""
 
     model_config = SettingsConfigDict(env_prefix="HUB_", env_file=".env", extra="ignore", frozen=True)
 
-    host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    mqtt_ca: Path | None = None
+    page_config: Path | None = None
+    fcm_credentials_file: Path | None = None
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _blank(cls, value: Any, info: ValidationInfo) -> Any:
+        """What has no default is blank as well as not there."""
+        unset = info.field_name is not None and cls.model_fields[info.field_name].default is None
+        return None if unset and value == "" else value
+
+
+class Settings(Files):
+    """Every setting is `HUB_<NAME>`, but for `PROVISION_EVENT_LOG`; `HUB_<SECRET>_FILE` reads a secret from a file.
+
+    What is wrong of one is found by a validator of its own, so that everything wrong is found at once.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
     tls_host: str = "127.0.0.1"
     tls_port: int | None = Field(None, ge=0, le=65535)
     """Serve HTTPS here as well, and plain HTTP at `port`; without it, `port` is HTTPS when there is a certificate."""
@@ -47,7 +67,6 @@ class Settings(BaseSettings):
     mqtt_password: SecretStr = SecretStr("")
     mqtt_password_file: Path | None = None
     mqtt_client_id: str = Field("hub", pattern=r"^[A-Za-z0-9._-]{1,64}$")
-    mqtt_ca: Path | None = None
     mqtt_queue: int = Field(10_000, ge=1)
 
     provision_event_log: str = Field(
@@ -68,9 +87,7 @@ class Settings(BaseSettings):
 
     tsdb_url: str = ""
     alertmanager_url: str = ""
-    page_config: Path | None = None
 
-    fcm_credentials_file: Path | None = None
     fcm_url: str = "https://fcm.googleapis.com"
     fcm_timeout: Seconds = 10.0
     fcm_backoff: Seconds = 1.0
@@ -111,42 +128,55 @@ class Settings(BaseSettings):
             raise ValueError("must begin with sqlite:/// (a file) or postgresql://")
         return value
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _blank(cls, value: Any, info: ValidationInfo) -> Any:
-        """What has no default is blank as well as not there."""
-        unset = info.field_name is not None and cls.model_fields[info.field_name].default is None
-        return None if unset and value == "" else value
-
     @model_validator(mode="before")
     @classmethod
-    def _from_files(cls, data: Any) -> Any:
-        for name in ("admin_token", "metrics_token", "mqtt_password", "database_url"):
+    def _in_files(cls, data: Any) -> Any:
+        """A secret that is not given itself is, for `_read`, the file that is named for it."""
+        for name in SECRETS:
             path = data.get(f"{name}_file") if isinstance(data, dict) else None
             if path and not data.get(name):
-                try:
-                    data[name] = Path(path).read_text("utf-8").strip()
-                except (OSError, UnicodeDecodeError) as error:
-                    raise ValueError(f"HUB_{name.upper()}_FILE cannot be read: {error}") from None
+                data[name] = Path(path)
         return data
 
-    @model_validator(mode="after")
-    def _whole(self) -> "Settings":
-        admin, metrics = self.admin_token.get_secret_value(), self.metrics_token.get_secret_value()
-        for name, value in (("ADMIN", admin), ("METRICS", metrics or admin)):
-            if len(value) < MIN_TOKEN:
-                raise ValueError(
-                    f"HUB_{name}_TOKEN must have at least {MIN_TOKEN} characters; make one with: openssl rand -hex 32"
-                )
-        if metrics == admin:
+    @field_validator(*SECRETS, mode="before")
+    @classmethod
+    def _read(cls, value: Any, info: ValidationInfo) -> Any:
+        if not isinstance(value, Path):
+            return value
+        try:
+            return value.read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ValueError(f"HUB_{str(info.field_name).upper()}_FILE cannot be read: {error}") from None
+
+    @field_validator("admin_token", "metrics_token")
+    @classmethod
+    def _long(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        blank = info.field_name == "metrics_token" and not value
+        if not blank and len(value) < MIN_TOKEN:
+            name = f"HUB_{str(info.field_name).upper()}"
+            raise ValueError(f"{name} must have at least {MIN_TOKEN} characters; make one with: openssl rand -hex 32")
+        return value
+
+    @field_validator("metrics_token")
+    @classmethod
+    def _another(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if value and value == info.data.get("admin_token"):
             raise ValueError("HUB_METRICS_TOKEN must not be the admin token: it is there to have fewer rights")
-        if (self.tls_cert is None) != (self.tls_key is None):
+        return value
+
+    @field_validator("tls_key")
+    @classmethod
+    def _pair(cls, value: Path | None, info: ValidationInfo) -> Path | None:
+        if (value is None) != (info.data["tls_cert"] is None):
             raise ValueError("HUB_TLS_CERT and HUB_TLS_KEY belong together")
-        if self.tls_port is not None and self.tls_cert is None:
-            raise ValueError("HUB_TLS_PORT needs HUB_TLS_CERT and HUB_TLS_KEY")
-        if self.provision_tls and self.tls_cert is None:
-            raise ValueError("HUB_PROVISION_TLS needs HUB_TLS_CERT and HUB_TLS_KEY")
-        return self
+        return value
+
+    @field_validator("tls_port", "provision_tls")
+    @classmethod
+    def _certified(cls, value: Any, info: ValidationInfo) -> Any:
+        if value is not None and value is not False and info.data["tls_cert"] is None:
+            raise ValueError(f"HUB_{str(info.field_name).upper()} needs HUB_TLS_CERT and HUB_TLS_KEY")
+        return value
 
 
 def load(**given: Any) -> Settings:
@@ -157,6 +187,7 @@ def load(**given: Any) -> Settings:
         lines = []
         for item in error.errors():
             where = "_".join(str(part) for part in item["loc"]).upper()
-            name = f"HUB_{where.removeprefix('HUB_')}: " if where and where != "PROVISION_EVENT_LOG" else ""
-            lines.append(f"{name}{item['msg'].removeprefix('Value error, ')}")
+            name = where if where == "PROVISION_EVENT_LOG" else f"HUB_{where.removeprefix('HUB_')}"
+            told = item["msg"].removeprefix("Value error, ")
+            lines.append(told if told.startswith("HUB_") else f"{name}: {told}")
         raise SettingsError("\n".join(lines)) from None

@@ -104,17 +104,52 @@ def test_a_hub_whose_database_takes_no_writes_is_not_ready(tmp_path: Path) -> No
         assert answer.json()["status"] == "unavailable"
 
 
-def test_files_of_settings_that_cannot_be_used_are_all_said_and_no_traceback(tmp_path: Path) -> None:
-    page, fcm = tmp_path / "page.json", tmp_path / "fcm.json"
+def test_everything_that_is_wrong_with_settings_and_their_files_is_said_at_once(tmp_path: Path) -> None:
+    page, fcm, none = tmp_path / "page.json", tmp_path / "fcm.json", tmp_path / "none"
     page.write_text("[")
     fcm.write_text('{"type": "service_account"}')
-    env = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": f"sqlite:///{tmp_path}/hub.db", "PATH": "/usr/bin"}
-    env |= {"HUB_PAGE_CONFIG": str(page), "HUB_FCM_CREDENTIALS_FILE": str(fcm)}
+    wrong = {
+        "HUB_ADMIN_TOKEN_FILE": (str(none), "HUB_ADMIN_TOKEN_FILE cannot be read: "),
+        "HUB_METRICS_TOKEN": ("short", "HUB_METRICS_TOKEN must have at least 16 characters"),
+        "HUB_PORT": ("many", "HUB_PORT: "),
+        "HUB_LOG_LEVEL": ("LOUD", "HUB_LOG_LEVEL: "),
+        "HUB_DATABASE_URL": ("mysql://", "HUB_DATABASE_URL: must begin with "),
+        "HUB_PROVISION_TLS": ("yes", "HUB_PROVISION_TLS needs HUB_TLS_CERT and HUB_TLS_KEY"),
+        "HUB_TLS_PORT": ("0", "HUB_TLS_PORT needs HUB_TLS_CERT and HUB_TLS_KEY"),
+        "HUB_TLS_KEY": (str(none), "HUB_TLS_CERT and HUB_TLS_KEY belong together"),
+        "HUB_PAGE_CONFIG": (str(page), f"HUB_PAGE_CONFIG ({page}) cannot be used: "),
+        "HUB_FCM_CREDENTIALS_FILE": (str(fcm), f"HUB_FCM_CREDENTIALS_FILE ({fcm}) is no service account's JSON"),
+        "HUB_MQTT_CA": (str(none), f"HUB_MQTT_CA ({none}) cannot be used: "),
+    }
+    done = _refused(tmp_path, **{name: value for name, (value, _) in wrong.items()})
+    first, *lines = done.stderr.splitlines()
+    assert first == "hub: wrong settings:"
+    assert len(lines) == len(wrong), done.stderr
+    for _, told in wrong.values():
+        assert len([line for line in lines if line.startswith(told)]) == 1, (told, done.stderr)
+
+
+def test_a_certificate_that_is_none_is_a_wrong_setting_like_the_others(tmp_path: Path) -> None:
+    cert, key = tmp_path / "cert", tmp_path / "key"
+    cert.write_text("no certificate")
+    key.write_text("no key")
+    done = _refused(tmp_path, HUB_ADMIN_TOKEN="short", HUB_TLS_CERT=str(cert), HUB_TLS_KEY=str(key))
+    assert "HUB_ADMIN_TOKEN must have at least 16 characters" in done.stderr
+    assert f"HUB_TLS_CERT ({cert}) and HUB_TLS_KEY ({key}) cannot be used: " in done.stderr
+
+
+def _refused(folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
+    """A hub that does not start for its settings, and has done nothing."""
     done = subprocess.run(
-        [sys.executable, "-m", "hub"], env=env, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "hub"],
+        env={"PATH": "/usr/bin", "PYTHONPATH": str(Path.cwd()), **env},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert done.returncode == 2
-    assert f"HUB_PAGE_CONFIG ({page}) cannot be used" in done.stderr
-    assert f"HUB_FCM_CREDENTIALS_FILE ({fcm}) is no service account's JSON" in done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    assert not (tmp_path / "hub.db").exists()
+    assert not (folder / "data").exists()
+    return done
