@@ -1,63 +1,24 @@
 """The command line: studio-agent run | provision | status | check."""
 
-import argparse
-import functools
 import json
 import sys
 from pathlib import Path
 
-from agent import VERSION, config, folder, settings, status
+from agent import arguments, config, folder, settings, status
 from agent.credentials import foreseen
 from agent.errors import AgentError, InputError, PermissionsError
 from agent.logs import Log, open_log
 from agent.request import ProvisionRequest, read_request
 
-HELP = """\
-The agent on a camera or another device of a studio.
 
-When provision.txt is in the folder, provision.json says where and how to provision: the agent registers the device,
-tries the new credentials, backs thermal_config.json up, replaces it, and renames provision.txt to
-provision.txt.processed. Then it delivers telemetry and runs commands with the credentials in thermal_config.json.
-"""
-EXIT_CODES = """\
-exit codes: 0 done; 1 unexpected; 2 wrong arguments; 3 a file that people write is missing or wrong; 4 the server
-refused; 5 the server cannot be reached; 6 the disk is full or broken; 7 permissions; 8 another agent holds the folder;
-9 the server's certificate is not trusted
-"""
-
-
-def _parser() -> argparse.ArgumentParser:
-    # With a width of its own it need not load what asks the terminal for one.
-    raw = functools.partial(argparse.RawDescriptionHelpFormatter, width=110)
-    parser = argparse.ArgumentParser("studio-agent", description=HELP, epilog=EXIT_CODES, formatter_class=raw)
-    parser.add_argument("--version", action="version", version=f"studio-agent {VERSION}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, told in (
-        ("run", "provision when provision.txt asks for it, then work until stopped"),
-        ("provision", "provision when provision.txt asks for it, then exit"),
-        ("status", "how far provisioning is, and its history"),
-        ("check", "check provision.json and thermal_config.json, all faults at once; changes nothing"),
-    ):
-        command = commands.add_parser(name, help=told, description=told, epilog=EXIT_CODES, formatter_class=raw)
-        command.add_argument("--dir", type=Path, default=Path.cwd(), metavar="DIR", help="the agent's folder (here)")
-        if name in ("status", "check"):
-            command.add_argument("--json", action="store_true", help="one JSON object, for programs")
-        else:
-            command.add_argument(
-                "--log", choices=("auto", "json", "text"), default="auto", help="form of the log lines"
-            )
-            command.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
-    return parser
-
-
-def main(arguments: list[str] | None = None) -> None:
+def main(given: list[str] | None = None) -> None:
     """The entry point; ends the process with a documented exit code and never with a traceback for people's faults."""
-    options = _parser().parse_args(arguments)
-    directory = options.dir.absolute()
-    log = open_log(options.log, options.log_level) if "log" in options else None
+    options = arguments.parse(sys.argv[1:] if given is None else given)
+    directory = options.directory
+    log = open_log(options.log, options.log_level) if options.command in arguments.WORKING else None
     try:
         if log is None:
-            (_status if options.command == "status" else _check)(directory, as_json=options.json)
+            (_status if options.command == "status" else _check)(directory, as_json=options.as_json)
         elif options.command == "provision":
             _provision(directory, log)
         else:

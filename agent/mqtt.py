@@ -72,7 +72,8 @@ def new_client(endpoint: Endpoint, login: Login, *, keepalive: int) -> paho.Clie
         client.tls_set_context(trust(endpoint))
     client.connect_timeout = 5.0
     client.keepalive = keepalive
-    client.host, client.port = endpoint.host, endpoint.port
+    # As bytes, which socket and ssl take as they are: for text they load the tables of all scripts there are.
+    client.host, client.port = endpoint.host.encode("ascii" if endpoint.host.isascii() else "idna"), endpoint.port  # type: ignore[assignment]
     return client
 
 

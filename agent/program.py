@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import selectors
 import signal
 import time
 from collections.abc import Callable
 
+from agent import durable
 from agent.settings import Command
 
 Take = Callable[[bytes], None]
@@ -31,44 +33,71 @@ def run(
     It reads `given` from its standard input. Without `stderr` its errors are part of its output. At its time limit, or
     when a taker raises, it is killed with its children. Raises ProgramError, and what a taker raises.
     """
-    import selectors  # here, because an agent whose source is a file never runs a program
-    import subprocess
-
     argv, seconds = command
     end = time.monotonic() + seconds
-    errors = subprocess.STDOUT if stderr is None else subprocess.PIPE
-    try:
-        with open(os.memfd_create("given"), "w+b") as standard_input:  # noqa: PTH123 - it has no path
-            standard_input.write(given)
-            standard_input.seek(0)
-            child = subprocess.Popen(
-                argv, stdin=standard_input, stdout=subprocess.PIPE, stderr=errors, bufsize=0, start_new_session=True
-            )
-    except (OSError, ValueError) as error:
-        raise ProgramError(_why_not(argv[0], error)) from error
-    with child, selectors.DefaultSelector() as selector:
-        for pipe, take in ((child.stdout, stdout), (child.stderr, stderr)):
-            if pipe is not None:
-                selector.register(pipe, selectors.EVENT_READ, take)
+    takers = [stdout] if stderr is None else [stdout, stderr]
+    with contextlib.ExitStack() as stack:
         try:
-            while (left := end - time.monotonic()) > 0:
-                if not selector.get_map():
-                    return child.wait(left)
-                ready = selector.select(min(left, TURN_SECONDS))
-                for key, _ in ready:
-                    if data := os.read(key.fd, PIECE):
-                        key.data(data)
-                    else:
-                        selector.unregister(key.fileobj)
-                if not ready:
-                    idle()
-        except subprocess.TimeoutExpired:
-            pass
+            child, pipes = _started(argv, given, stack, apart=stderr is not None)
+        except (OSError, ValueError) as error:
+            raise ProgramError(_why_not(argv[0], error)) from error
+        try:
+            done = _followed(child, list(zip(pipes, takers, strict=True)), end, idle)
+        except OSError as error:
+            raise ProgramError(_why_not(argv[0], error)) from error
         finally:
             # Also when it ended: what it left running would hold its output open.
             with contextlib.suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-    raise ProgramError(f"timeout: killed after {seconds:g} s")
+                os.killpg(child, signal.SIGKILL)
+            code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if not done:
+        raise ProgramError(f"timeout: killed after {seconds:g} s")
+    return code
+
+
+def _followed(child: int, pipes: list[tuple[int, Take]], end: float, idle: Callable[[], None]) -> bool:
+    """Pass the output on until it and the program end, or the time `end` comes; whether the program ended."""
+    with selectors.DefaultSelector() as selector, open(os.pidfd_open(child), "rb") as ended:  # noqa: PTH123 - no path
+        for pipe, take in pipes:
+            selector.register(pipe, selectors.EVENT_READ, take)
+        while selector.get_map() and (left := end - time.monotonic()) > 0:
+            ready = selector.select(min(left, TURN_SECONDS))
+            for key, _ in ready:
+                if data := os.read(key.fd, PIECE):
+                    key.data(data)
+                else:
+                    selector.unregister(key.fd)
+            if not ready:
+                idle()
+        if selector.get_map():
+            return False
+        selector.register(ended, selectors.EVENT_READ)
+        return bool(selector.select(max(end - time.monotonic(), 0)))
+
+
+def _started(argv: tuple[str, ...], given: bytes, stack: contextlib.ExitStack, *, apart: bool) -> tuple[int, list[int]]:
+    """Process id, and where its output can be read (its errors after it when they are `apart`) until `stack` ends.
+
+    By posix_spawn: the module subprocess would take half a megabyte for as long as the agent runs. Raises OSError.
+    """
+    pipes = []
+    with contextlib.ExitStack() as passed_on:
+        handles = [os.memfd_create("given")]
+        passed_on.callback(os.close, handles[0])
+        durable.write_all(handles[0], given)
+        os.lseek(handles[0], 0, os.SEEK_SET)
+        for _ in range(2 if apart else 1):
+            pipe, handle = os.pipe()
+            stack.callback(os.close, pipe)
+            passed_on.callback(os.close, handle)
+            pipes.append(pipe)
+            handles.append(handle)
+        standard = enumerate((handles[0], handles[1], handles[-1]))
+        actions = [(os.POSIX_SPAWN_DUP2, handle, number) for number, handle in standard]
+        child = os.posix_spawnp(
+            argv[0], argv, os.environ, file_actions=actions, setsid=True, setsigdef=(signal.SIGPIPE, signal.SIGXFSZ)
+        )
+    return child, pipes
 
 
 def _why_not(name: str, error: OSError | ValueError) -> str:

@@ -9,6 +9,7 @@ import types
 from typing import Any
 
 MODULES = (
+    "base64",  # paho: over WebSockets; ssl: certificates in another form
     "hashlib",  # paho: over WebSockets
     "ipaddress",  # urllib.parse: addresses in brackets
     "traceback",  # logging: exceptions
