@@ -1,5 +1,6 @@
 """studio tap, studio top: Vector's own commands, in its container on the studio's host."""
 
+import signal
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,8 +22,8 @@ WHILE_READ: Final = (
     'wait "$work"; code=$?; kill "$watch" 2>/dev/null; exit "$code"'
 )
 """Ends a command in the container when its standard input ends: without a terminal nothing else tells it of Ctrl-C."""
-INTERRUPTED: Final = {0, Exit.INTERRUPTED}
-"""Ctrl-C is how both are ended."""
+ENDED: Final = {0, Exit.INTERRUPTED, 128 + signal.SIGPIPE, -signal.SIGPIPE}
+"""Ctrl-C is how both are ended, or a reader who has seen enough (`| head`)."""
 
 
 def argv(studio: Studio, command: str, arguments: Sequence[str], *, terminal: bool) -> list[str]:
@@ -57,5 +58,5 @@ def vector(command: str, name: str | None, arguments: Sequence[str]) -> None:
         raise Stop(Exit.BAD_INPUT, f"{studio.name}: {wrong}")
     _running(studio)
     code = attach(studio, argv(studio, command, arguments, terminal=terminal))
-    if code not in INTERRUPTED:
+    if code not in ENDED:
         raise Stop(Exit.FAILED, f"{studio.name}: `vector {command}` ended with exit code {code}")

@@ -218,6 +218,13 @@ def test_ctrl_c_is_the_usual_end(far: Far) -> None:
     assert run(["tap", str(far.inventory)]) == 0
 
 
+@pytest.mark.parametrize("end", ["exit 141", "kill -PIPE $$"])
+def test_a_reader_who_has_seen_enough_is_no_failure(far: Far, capfd: Output, end: str) -> None:
+    far.does(end)
+    assert run(["tap", str(far.inventory)]) == 0
+    assert capfd.readouterr().err == ""
+
+
 def test_a_connection_that_breaks_ends_with_3(far: Far, capfd: Output) -> None:
     far.does("exit 255")
     assert run(["tap", str(far.inventory)]) == 3
