@@ -30,7 +30,7 @@ class Heartbeat(NamedTuple):
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-class Heartbeats(Grouped[Heartbeat]):
+class Heartbeats(Grouped[Heartbeat, bool]):
     """`store` stores a heartbeat; False when it was there: sent before, or again within `dedup_ms`."""
 
     def __init__(self, db: Database, dedup_ms: float) -> None:

@@ -1,11 +1,15 @@
-"""The link to the broker: subscriptions that survive its restarts, a bounded queue, refusals that are counted."""
+"""The link to the broker: subscriptions that survive its restarts, a bounded queue, refusals that are counted.
+
+A message is acknowledged when it has been taken: what is stored is on the disk by then.
+"""
 
 import asyncio
 import contextlib
+import functools
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -13,6 +17,7 @@ import aiomqtt
 import structlog
 from paho.mqtt.matcher import MQTTMatcher
 
+from hub.inbox import Inbox
 from hub.metrics import Metrics
 from hub.settings import Settings
 
@@ -41,6 +46,7 @@ class MqttLink:
         self._handlers: Any = MQTTMatcher()  # type: ignore[no-untyped-call]
         self._client: aiomqtt.Client | None = None
         self._queue: asyncio.Queue[aiomqtt.Message] | None = None
+        self._inbox = Inbox()
         metrics.watch("hub_mqtt_queue_messages", "MQTT messages waiting", self._depth)
 
     @property
@@ -88,7 +94,7 @@ class MqttLink:
             await asyncio.sleep(random.uniform(0.05, min(LONGEST_PAUSE, 0.25 * 2**failures)))  # noqa: S311
 
     def _depth(self) -> float:
-        return float(self._queue.qsize()) if self._queue is not None else 0.0
+        return float(len(self._inbox) + (self._queue.qsize() if self._queue is not None else 0))
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[aiomqtt.Client]:
@@ -96,13 +102,17 @@ class MqttLink:
         tls = url.scheme == "mqtts"
         context = ssl.create_default_context(cafile=self._settings.mqtt_ca) if tls else None
         password = self._settings.mqtt_password.get_secret_value() or unquote(url.password or "")
-        refused = self._metrics.mqtt_refused.labels("queue full")
+        refused, most = self._metrics.mqtt_refused.labels("queue full"), self._settings.mqtt_queue
 
-        class Counted(asyncio.Queue[aiomqtt.Message]):
+        class Bounded(asyncio.Queue[aiomqtt.Message]):
+            """Of what is to be acknowledged a broker sends a few only ahead; the rest it sends as fast as it comes."""
+
             def put_nowait(self, item: aiomqtt.Message) -> None:
-                if self.full():
+                if self.qsize() < (most if item.qos == 0 else 2 * most):
+                    super().put_nowait(item)
+                else:
                     refused.inc()
-                super().put_nowait(item)
+                    client._client.ack(item.mid, item.qos)
 
         client = aiomqtt.Client(
             url.hostname or "",
@@ -114,10 +124,10 @@ class MqttLink:
             tls_context=context,
             timeout=CONNECT_SECONDS,
             keepalive=30,
-            queue_type=Counted,
-            max_queued_incoming_messages=self._settings.mqtt_queue,
+            queue_type=Bounded,
             max_queued_outgoing_messages=1000,
         )
+        client._client.manual_ack_set(True)
         self._queue = client._queue
         async with client:
             self._client = client
@@ -140,29 +150,57 @@ class MqttLink:
 
     async def _receive(self, client: aiomqtt.Client) -> None:
         count = 0
-        async for message in client.messages:
-            await self.dispatch(message.topic.value, message.payload, bool(message.retain))
-            count += 1
-            if count % TURN == 0:
-                await asyncio.sleep(0)
+        try:
+            async for message in client.messages:
+                await self._take(message, client)
+                count += 1
+                if count % TURN == 0:
+                    await asyncio.sleep(0)
+        except asyncio.CancelledError:
+            await self._take_rest()
+            raise
 
     async def _take_rest(self) -> None:
-        """Take what had arrived when the connection ended: the broker was told that it did, and sends it no more."""
+        """Take what had arrived when the connection, or the hub, ended: a broker may have lost it meanwhile."""
         while self._queue is not None and not self._queue.empty():
-            message = self._queue.get_nowait()
-            await self.dispatch(message.topic.value, message.payload, bool(message.retain))
+            await self._take(self._queue.get_nowait(), self._client)
+        await self._inbox.finish()
+
+    async def _take(self, message: aiomqtt.Message, client: aiomqtt.Client | None) -> None:
+        work = self._begin(message.topic.value, message.payload, bool(message.retain))
+        await self._inbox.add(functools.partial(self._acknowledge, message, client), work)
+
+    def _acknowledge(self, message: aiomqtt.Message, client: aiomqtt.Client | None) -> None:
+        if client is not None and client is self._client:
+            client._client.ack(message.mid, message.qos)
 
     async def dispatch(self, topic: str, payload: Any, retained: bool) -> None:
-        """Give a message to its handler. Never raises for what is in the message."""
-        handler = next(self._handlers.iter_match(topic), None)
-        try:
+        """Give a message to its handler, and return when it has been taken. Never raises for what is in it."""
+        work = self._begin(topic, payload, retained)
+        if work is not None:
+            await work
+
+    def _begin(self, topic: str, payload: Any, retained: bool) -> Coroutine[Any, Any, None] | None:
+        """Give a message to its handler; what is left to be done, None when that is nothing."""
+        with self._counted(topic):
+            handler = next(self._handlers.iter_match(topic), None)
             if handler is None:
                 raise Refusal("topic")
             if not isinstance(payload, bytes | bytearray) or len(payload) > MAX_PAYLOAD:
                 raise Refusal("size")
             result = handler(topic, bytes(payload), retained)
             if asyncio.iscoroutine(result):
-                await result
+                return self._finish(topic, result)
+        return None
+
+    async def _finish(self, topic: str, work: Coroutine[Any, Any, None]) -> None:
+        with self._counted(topic):
+            await work
+
+    @contextlib.contextmanager
+    def _counted(self, topic: str) -> Iterator[None]:
+        try:
+            yield
         except Refusal as refusal:
             self._metrics.mqtt_refused.labels(str(refusal)).inc()
             log.debug("mqtt.refused", reason=str(refusal), topic=topic[:200])

@@ -11,7 +11,7 @@ from hub.store.statements import insert_new_ones
 from hub.store.tables import nonces
 
 
-class Nonces(Grouped[str]):
+class Nonces(Grouped[str, bool]):
     """`store` uses a nonce up; False when it was used. On disk before the request is done."""
 
     def __init__(self, db: Database) -> None:

@@ -4,27 +4,28 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
-from hub.store.database import Database, Overloaded, Work
+from hub.store.database import Database, Overloaded, Unavailable, Work
 
 GROUP: Final = 500
 WAITING: Final = 20_000
 Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
 
-class Grouped(Generic[Item]):
-    """`work` makes of some items the work that stores them, and tells of each whether it was new."""
+class Grouped(Generic[Item, Answer]):
+    """`work` makes of some items the work that stores them in turn, and gives an answer or an exception for each."""
 
-    def __init__(self, db: Database, work: Callable[[Sequence[Item]], Work[list[bool]]]) -> None:
+    def __init__(self, db: Database, work: Callable[[Sequence[Item]], Work[Sequence[Answer | Exception]]]) -> None:
         self._db = db
         self._work = work
-        self._waiting: list[tuple[Item, asyncio.Future[bool]]] = []
+        self._waiting: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._storing: asyncio.Task[None] | None = None
 
-    async def store(self, item: Item) -> bool:
-        """Return when it is on disk; False when it was there. Raises Overloaded or Unavailable."""
+    async def store(self, item: Item) -> Answer:
+        """The answer, when it is on disk. Raises the item's own exception, Overloaded or Unavailable."""
         if len(self._waiting) >= WAITING:
             raise Overloaded("too many writes are waiting")
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._storing is None:
             self._storing = asyncio.create_task(self._store_all())
@@ -38,14 +39,20 @@ class Grouped(Generic[Item]):
         finally:
             self._storing = None
 
-    async def _store_group(self, group: Sequence[tuple[Item, "asyncio.Future[bool]"]]) -> None:
+    async def _store_group(self, group: Sequence[tuple[Item, "asyncio.Future[Answer]"]]) -> None:
+        answers: Sequence[Answer | Exception]
         try:
-            fresh = await self._db.write(self._work([item for item, _ in group]))
+            answers = await self._db.write(self._work([item for item, _ in group]))
         except Exception as error:
-            for _, future in group:
-                if not future.done():
-                    future.set_exception(error)
-            return
-        for (_, future), new in zip(group, fresh, strict=True):
-            if not future.done():
-                future.set_result(new)
+            if len(group) > 1 and not isinstance(error, Overloaded | Unavailable):
+                for entry in group:  # one that cannot be stored takes no other with it
+                    await self._store_group([entry])
+                return
+            answers = [error] * len(group)
+        for (_, future), answer in zip(group, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)

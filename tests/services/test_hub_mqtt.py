@@ -47,7 +47,7 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         with contextlib.closing(sqlite3.connect(tmp_path / "hub.db")) as busy:
             busy.execute("BEGIN IMMEDIATE")
             publish(broker.port)
-            await hub.until(lambda: hub.metric("hub_mqtt_queue_messages") == CHUNKS - 1)
+            await hub.until(lambda: hub.metric("hub_mqtt_queue_messages") == CHUNKS)
             yield Site(broker, hub, stack, busy)
     broker.stop()
 
