@@ -46,3 +46,28 @@ def dashboards_push(
     from studio.cli import dashboards
 
     dashboards.push(name, folder, dry=dry_run, as_json=json, plain_http=plain_http)
+
+
+@dashboards_app.command(
+    "backfill",
+    epilog=examples(
+        "studio dashboards backfill rosewood                       the last year",
+        "studio dashboards backfill rosewood --from 2021-03-01     since then",
+        "studio dashboards backfill rosewood --from 30d --to 20d",
+    ),
+)
+def dashboards_backfill(
+    name: Name = None,
+    since: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="2026-11-20, 2026-11-20T08:30, or 30d for so long ago")
+    ] = "365d",
+    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="now when left out")] = None,
+) -> None:
+    """Fill in what graphs of more than two days read, for a time before it was recorded or while vmalert was away.
+
+    It is made of what is stored, on the host, a week at a time, the newest first. What is there stays as it is, so it
+    can be ended and run again. No alert is evaluated.
+    """
+    from studio.cli import dashboards_backfill
+
+    dashboards_backfill.backfill(name, since, until)

@@ -5,7 +5,7 @@ import json
 import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from studio.cli import chosen
 from studio.cli.outcome import Exit, Stop
@@ -37,27 +37,38 @@ def moment(option: str, text: str, now: datetime) -> datetime:
     return found
 
 
-def replayed(studio: Studio, begin: datetime, end: datetime, url: str | None) -> list[Episode]:
-    """The episodes between two times; raises Failed with what vmalert said, Unreachable when there is no host."""
-    asked = json.dumps(question(studio, begin, end, url)).encode()
+def period(since: str, until: str | None, now: datetime) -> tuple[datetime, datetime]:
+    """Begin and end of a time that is over; raises Stop for any other."""
+    begin, end = moment("--from", since, now), moment("--to", until, now) if until else now
+    if begin >= end:
+        raise Stop(Exit.BAD_INPUT, f"--from ({time(begin.timestamp())}) must be before --to ({time(end.timestamp())})")
+    if end > now:
+        raise Stop(
+            Exit.BAD_INPUT, f"--to ({time(end.timestamp())}) is in the future, of which nothing is stored: leave it out"
+        )
+    return begin, end
+
+
+def asked(studio: Studio, question: dict[str, Any]) -> str:
+    """What the host answers; raises Failed with what it said, Unreachable when there is no host."""
     argv = ["python3", "-I", "-c", inspect.getsource(on_host)]
-    answer = run(studio, argv, stdin=asked, timeout=SECONDS)
+    answer = run(studio, argv, stdin=json.dumps(question).encode(), timeout=SECONDS)
     if answer.code:
         raise Failed(f"{studio.name}: {answer.err}", answer.code)
-    return episodes(answer.text.splitlines())
+    return answer.text
+
+
+def replayed(studio: Studio, begin: datetime, end: datetime, url: str | None) -> list[Episode]:
+    """The episodes between two times; raises what `asked` does."""
+    return episodes(asked(studio, question(studio, begin, end, url)).splitlines())
 
 
 def replay(name: str | None, since: str, until: str | None, url: str | None, *, as_json: bool) -> None:
     """Tell what would have fired."""
     studio, now = chosen.studio(name), datetime.now(UTC)
-    begin, end = moment("--from", since, now), moment("--to", until, now) if until else now
-    first, last = begin.timestamp(), end.timestamp()
-    if begin >= end:
-        raise Stop(Exit.BAD_INPUT, f"--from ({time(first)}) must be before --to ({time(last)})")
-    if end > now:
-        raise Stop(Exit.BAD_INPUT, f"--to ({time(last)}) is in the future, of which nothing is stored: leave it out")
+    begin, end = period(since, until, now)
     found = replayed(studio, begin, end, url)
     if as_json:
         print(json.dumps([asdict(episode) for episode in found], indent=2))
     else:
-        show(studio, found, first, last)
+        show(studio, found, begin.timestamp(), end.timestamp())

@@ -1,11 +1,17 @@
 """Replay rules next to the data; run as a program of its own on the host, with nothing but Python's standard library.
 
 stdin: {"rules": {file: text}, "source": URL of the studio's storage, "match": a selector of what must be stored there,
-"storage": argv, "vmalert": argv, "cleanup": argv, "from": RFC 3339, "to": RFC 3339};
+"storage": argv, "vmalert": argv, "cleanup": argv, "from": RFC 3339, "to": RFC 3339, "keep": null or an object};
 in an argv {folder} is a folder with the rules in rules/, and {port} a free port for the throw-away storage.
 stdout: the lines of /api/v1/export of the ALERTS series. Exit code 1: stderr says why there are none.
+
+"keep": {"series": names, "match": matchers, "seconds": between two samples, "lock": file} brings these series from the
+throw-away storage into the studio's, but for the samples that are there already, and nothing else.
+stdout is then {"stored": whether anything is stored of that time, "series": how many were, "samples": written}.
 """
 
+import contextlib
+import fcntl
 import json
 import signal
 import socket
@@ -16,6 +22,8 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,16 +72,85 @@ def anything_stored(question: dict[str, Any]) -> bool:
         return True
 
 
-def alerts(url: str) -> str:
-    """Every alert that the replay stored, as lines of JSON."""
+def flush(url: str) -> None:
+    """Let what was written be found."""
     urllib.request.urlopen(f"{url}/internal/force_flush", timeout=60).close()  # noqa: S310 - loopback
-    query = urllib.parse.urlencode({"match[]": 'ALERTS{alertstate="firing"}'})
+
+
+def exported(url: str, match: str, **times: str) -> Iterator[bytes]:
+    """The stored series as lines of JSON; a long one in several."""
+    query = urllib.parse.urlencode({"match[]": match, **times})
     with urllib.request.urlopen(f"{url}/api/v1/export?{query}", timeout=60) as answer:  # noqa: S310 - loopback
-        return str(answer.read().decode())
+        yield from answer
+
+
+def missing(new: Iterable[bytes], stored: Iterable[bytes], seconds: int) -> Iterator[dict[str, Any]]:
+    """The new samples in whose interval the same series has none stored, and no other new one."""
+    had: dict[str, set[int]] = defaultdict(set)
+
+    def known(series: dict[str, Any]) -> set[int]:
+        return had[json.dumps(series["metric"], sort_keys=True)]
+
+    for series in map(json.loads, stored):
+        known(series).update(stamp // (seconds * 1000) for stamp in series["timestamps"])
+    for series in map(json.loads, new):
+        kept = {}
+        for stamp, value in zip(series["timestamps"], series["values"], strict=True):
+            interval = stamp // (seconds * 1000)
+            if interval not in known(series):
+                known(series).add(interval)
+                kept[stamp] = value
+        if kept:
+            yield {"metric": series["metric"], "timestamps": list(kept), "values": list(kept.values())}
+
+
+def fill_in(url: str, question: dict[str, Any]) -> dict[str, Any]:
+    """Write what the studio's storage has not of the series that are kept; run again, that is nothing."""
+    source, keep = question["source"], question["keep"]
+    times = {"start": question["from"], "end": question["to"]}
+    flush(source)
+    # For ten seconds VictoriaMetrics remembers what series a selector has found: one that was never asked is not known.
+    new = f'asked!="{time.time_ns()}"'
+    written, samples = set(), 0
+    for name in keep["series"]:
+        stored = exported(source, f'{{__name__="{name}",{keep["match"]},{new}}}', **times)
+        found = missing(exported(url, f'{{__name__="{name}"}}'), stored, keep["seconds"])
+        lines = []
+        for series in found:
+            written.add(json.dumps(series["metric"], sort_keys=True))
+            samples += len(series["values"])
+            lines.append(json.dumps(series))
+        if lines:
+            body = "\n".join(lines).encode()
+            urllib.request.urlopen(f"{source}/api/v1/import", data=body, timeout=60).close()  # noqa: S310 - loopback
+    return {"stored": True, "series": len(written), "samples": samples}
+
+
+def result(url: str, question: dict[str, Any]) -> str:
+    flush(url)
+    if question["keep"]:
+        return json.dumps(fill_in(url, question))
+    return b"".join(exported(url, 'ALERTS{alertstate="firing"}')).decode()
+
+
+@contextlib.contextmanager
+def alone(keep: dict[str, Any] | None) -> Iterator[None]:
+    """One at a time writes; the kernel frees the lock when its holder dies."""
+    if not keep:
+        yield
+        return
+    with Path(keep["lock"]).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.exit("another back-fill is at work on this host: run it again when that is over")
+        yield
 
 
 def replay(question: dict[str, Any], folder: Path) -> str:
     if not anything_stored(question):
+        if question["keep"]:
+            return json.dumps({"stored": False, "series": 0, "samples": 0})
         sys.exit(f"nothing is stored from {question['from']} to {question['to']}: choose another time")
     rules = folder / "rules"
     rules.mkdir()
@@ -95,7 +172,7 @@ def replay(question: dict[str, Any], folder: Path) -> str:
             done = subprocess.run(argv, stdout=said, stderr=said, check=False)
         if done.returncode:
             fail("vmalert could not replay:", done_log)
-        return alerts(url)
+        return result(url, question)
     finally:
         storage.terminate()
         try:
@@ -109,8 +186,12 @@ def replay(question: dict[str, Any], folder: Path) -> str:
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("the replay was stopped"))
-    with tempfile.TemporaryDirectory(prefix="studio-replay-") as folder:
-        sys.stdout.write(replay(json.load(sys.stdin), Path(folder)))
+    question = json.load(sys.stdin)
+    with alone(question["keep"]), tempfile.TemporaryDirectory(prefix="studio-replay-") as folder:
+        try:
+            sys.stdout.write(replay(question, Path(folder)))
+        except urllib.error.URLError as error:
+            sys.exit(f"VictoriaMetrics does not do what it is asked: {error}")
 
 
 if __name__ == "__main__":

@@ -3,13 +3,17 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from dashboards.recorded import EVERY_SECONDS
 from studio.model import Studio
-from studio.render import rules, victoriametrics, vmalert
+from studio.render import recorded, rules, victoriametrics, vmalert
 from studio.render.escape import metricsql
 from studio.render.vmalert import rule_files
 
 POINTS: Final = 20_000
 """Of the 30,000 that VictoriaMetrics gives in one answer at most; `for` begins anew with every question."""
+POINTS_RECORDED: Final = 720
+"""A day of recorded series: a question that a small host can answer."""
+LOCK: Final = "/run/studio-backfill.lock"
 
 
 def _podman(studio: Studio, name: str, image: str, *options: str) -> list[str]:
@@ -29,14 +33,14 @@ def storage_flags(data: str) -> list[str]:
     return [f"-storageDataPath={data}", "-retentionPeriod=100y", "-httpListenAddr=127.0.0.1:{port}"]
 
 
-def vmalert_flags(studio: Studio, source: str, files: str) -> list[str]:
+def vmalert_flags(studio: Studio, source: str, files: str, points: int = POINTS) -> list[str]:
     """vmalert without a notifier: it reads the studio's storage, and writes to the throw-away one alone."""
     return [
         f"-rule={files}/*.yml",
         f"-datasource.url={source}",
         "-remoteWrite.url=http://127.0.0.1:{port}",
         f"-external.label=studio={studio.name}",
-        f"-replay.maxDatapointsPerQuery={POINTS}",
+        f"-replay.maxDatapointsPerQuery={points}",
         "-replay.rulesDelay=0s",
         "-replay.disableProgressBar",
     ]
@@ -47,12 +51,38 @@ def rfc3339(moment: datetime) -> str:
 
 
 def question(studio: Studio, begin: datetime, end: datetime, url: str | None = None) -> dict[str, Any]:
-    """The question for studio/replay/on_host.py.
+    """The question for studio/replay/on_host.py: which alerts would have fired.
 
     Args:
         url: another VictoriaMetrics, as the host reaches it; the studio's own when None.
     """
-    source = url or f"http://127.0.0.1:{studio.ports.victoriametrics}"
+    return {
+        **_question(studio, begin, end, url or _storage(studio), POINTS),
+        "rules": {f"{name}.yml": text for name, text in rule_files(studio, rules.groups(studio)).items()},
+        "keep": None,
+    }
+
+
+def backfill(studio: Studio, begin: datetime, end: datetime) -> dict[str, Any]:
+    """The question for it about the recorded series: they go into the studio's storage where they are missing."""
+    return {
+        **_question(studio, begin, end, _storage(studio), POINTS_RECORDED),
+        "rules": {f"{recorded.GROUP}.yml": recorded.rule_file(studio)},
+        "keep": {
+            "series": recorded.names(),
+            "match": f"studio={metricsql(studio.name)}",
+            "seconds": EVERY_SECONDS,
+            "lock": LOCK,
+        },
+    }
+
+
+def _storage(studio: Studio) -> str:
+    return f"http://127.0.0.1:{studio.ports.victoriametrics}"
+
+
+def _question(studio: Studio, begin: datetime, end: datetime, source: str, points: int) -> dict[str, Any]:
+    """What both ask: where, when, and by which containers."""
     data = "/victoria-metrics-data"
     storage = _podman(
         studio,
@@ -69,11 +99,10 @@ def question(studio: Studio, begin: datetime, end: datetime, url: str | None = N
         "--volume={folder}/rules:/rules:ro",
     )
     return {
-        "rules": {f"{name}.yml": text for name, text in rule_files(studio, rules.groups(studio)).items()},
         "source": source,
         "match": f"{{studio={metricsql(studio.name)}}}",
         "storage": [*storage, *storage_flags(data)],
-        "vmalert": [*judge, *vmalert_flags(studio, source, "/rules")],
+        "vmalert": [*judge, *vmalert_flags(studio, source, "/rules", points)],
         "cleanup": [*_as_account(studio), "podman", "rm", "--force", "--ignore", "replay-storage-{port}"],
         "from": rfc3339(begin),
         "to": rfc3339(end),

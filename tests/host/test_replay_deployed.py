@@ -1,4 +1,4 @@
-"""studio replay on a deployed studio: the past is judged, the present is not touched."""
+"""studio replay and studio dashboards backfill on a deployed studio: the past is judged, the present is not touched."""
 
 import json
 import time
@@ -57,6 +57,28 @@ def test_nobody_is_alerted_and_nothing_is_left(studio: StudioHost, began: float)
     assert names
     assert not [name for name in names if name.startswith("replay-")]
     assert studio.host.exec("ls /tmp").stdout.find("studio-replay-") == -1
+
+
+def test_a_back_fill_records_the_past_once_and_what_vmalert_records_stays(studio: StudioHost, began: float) -> None:
+    url = f"http://127.0.0.1:{studio.host.port(8428)}/api/v1/export"
+
+    def stored() -> dict[int, float]:
+        wanted = {"match[]": '{__name__="furnace_label:furnace_furnace_temp:avg",furnace="main"}'}
+        series = [json.loads(line) for line in requests.get(url, params=wanted, timeout=10).text.splitlines()]
+        pairs = [pair for s in series for pair in zip(s["timestamps"], s["values"], strict=True)]
+        assert len(pairs) == len(dict(pairs))
+        return {at // 1000: value for at, value in pairs if at // 1000 < began + 2700}
+
+    assert stored() == {}
+    done = command(studio, "dashboards", "backfill", "lab", "--from", "3h")
+    assert done.returncode == 0, done.stderr
+    filled = stored()
+    assert len(filled) in {29, 30, 31}
+    assert {round(value) for at, value in filled.items() if 120 < at - began < 880} == {1000}
+    assert {round(value) for at, value in filled.items() if 1020 < at - began < 1780} == {1120}
+    done = command(studio, "dashboards", "backfill", "lab", "--from", "3h")
+    assert done.stdout.endswith("lab: nothing was missing\n")
+    assert stored() == filled
 
 
 def test_a_storage_that_does_not_answer_is_told(studio: StudioHost) -> None:

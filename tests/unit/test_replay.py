@@ -8,12 +8,13 @@ import pytest
 
 from studio.cli import replay
 from studio.cli.app import run
+from studio.cli.dashboards_backfill import steps
 from studio.cli.outcome import Stop
 from studio.host.reach import Answer
 from studio.model import load_studio
-from studio.render import rules
+from studio.render import recorded, rules
 from studio.replay.episodes import episodes, timeline
-from studio.replay.question import question
+from studio.replay.question import backfill, question
 
 LAB = load_studio("lab")
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -69,8 +70,26 @@ def test_nobody_is_alerted_and_nothing_is_written_to_the_studios_storage() -> No
     assert "-httpListenAddr=127.0.0.1:{port}" in asked["storage"]
 
 
-def test_containers_are_the_accounts_and_leave_nothing() -> None:
-    asked = question(LAB, BEGIN, NOW)
+def test_a_back_fill_evaluates_no_alert_and_vmalert_does_not_write_where_the_studio_reads() -> None:
+    asked = backfill(LAB, BEGIN, NOW)
+    (text,) = asked["rules"].values()
+    assert "record:" in text
+    assert "alert:" not in text
+    words = asked["vmalert"]
+    assert [w for w in words if "Write" in w or "notifier" in w] == ["-remoteWrite.url=http://127.0.0.1:{port}"]
+    assert asked["keep"]["series"] == recorded.names()
+    assert asked["keep"]["match"] == 'studio="lab"'
+
+
+def test_steps_are_on_the_grid_newest_first_and_share_no_evaluation() -> None:
+    begin = datetime(2026, 2, 15, 11, 59, 59, tzinfo=UTC)
+    found = [(f"{a:%d %H:%M}", f"{b:%d %H:%M}") for a, b in steps(begin, datetime(2026, 3, 1, 12, 1, tzinfo=UTC))]
+    assert found == [("22 12:00", "01 11:58"), ("15 12:00", "22 11:58"), ("15 11:58", "15 11:58")]
+    assert list(steps(begin, begin)) == []
+
+
+@pytest.mark.parametrize("asked", [question(LAB, BEGIN, NOW), backfill(LAB, BEGIN, NOW)])
+def test_containers_are_the_accounts_and_leave_nothing(asked: dict[str, Any]) -> None:
     for argv in (asked["vmalert"], asked["storage"]):
         assert argv[:3] == ["runuser", "-u", "studio"]
         assert {"--rm", "--read-only", "--cap-drop=all", "--pull=never"} <= set(argv)
