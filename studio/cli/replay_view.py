@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from itertools import groupby
+from textwrap import wrap
 from typing import Final
 
 from rich.table import Table
@@ -16,6 +17,7 @@ from studio.replay.episodes import Episode, timeline
 UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 LONGEST_BAR: Final = 96
 GAP: Final = 2
+NARROWEST: Final = 60
 
 
 def time(at: float) -> str:
@@ -48,17 +50,20 @@ def _firings(found: Sequence[Episode]) -> Table:
     return table
 
 
-def _short(about: str, width: int) -> str:
+def _values(about: str) -> str:
     """The labels' values: the table has their names."""
-    text = re.sub(r"(^|, )\w+=", r"\1", about)
-    return text if len(text) <= width else f"{text[: width - 1]}…"
+    return re.sub(r"(^|, )\w+=", r"\1", about)
 
 
 def _timeline(found: Sequence[Episode], begin: float, end: float, width: int) -> list[str]:
-    """Lines of no more than `width` characters: each alert's name once, what it is about, and when it fires."""
+    """Lines of no more than `width` characters: each alert's name once, what it is about, and when it fires.
+
+    What is too long goes on in the next line: an end that is cut off may be all that tells two furnaces apart.
+    """
+    width = max(width, NARROWEST)
     keys = list(timeline(found, begin, end, 1))
     names = max(len(alert) for alert, _ in keys)
-    about = min(max(len(_short(about, width)) for _, about in keys), (width - names) // 3)
+    about = max(1, min(max(len(_values(about)) for _, about in keys), (width - names) // 3))
     bar = min(width - names - about - 2 * GAP, LONGEST_BAR)
     lines = [" " * (names + about + 2 * GAP) + time(begin) + time(end).rjust(bar - len(time(begin)))]
     order = {alert: n for n, alert in reversed(list(enumerate(alert for alert, _ in keys)))}
@@ -66,7 +71,9 @@ def _timeline(found: Sequence[Episode], begin: float, end: float, width: int) ->
     for (alert, what), drawn in sorted(timeline(found, begin, end, bar).items(), key=lambda row: order[row[0][0]]):
         name = "" if alert == said else alert
         said = alert
-        lines.append(f"{name:{names}}{'':{GAP}}{_short(what, about):{about}}{'':{GAP}}{drawn}")
+        first, *more = wrap(_values(what), about) or [""]
+        lines.append(f"{name:{names}}{'':{GAP}}{first:{about}}{'':{GAP}}{drawn}")
+        lines += [f"{'':{names + GAP}}{rest}" for rest in more]
     return lines
 
 
@@ -81,4 +88,4 @@ def show(studio: Studio, found: Sequence[Episode], begin: float, end: float) -> 
     console.print(_firings(found))
     console.print()
     for line in _timeline(found, begin, end, console.width):
-        console.print(Text(line), no_wrap=True)
+        console.print(Text(line), no_wrap=True, overflow="ignore", crop=False)

@@ -16,7 +16,7 @@ def seen(found: list[str], width: int, monkeypatch: pytest.MonkeyPatch, capsys: 
     return capsys.readouterr().out
 
 
-@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("width", [80, 100, 160])
 def test_it_fits_a_terminal_and_says_each_name_once_in_the_timeline(
     width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -30,9 +30,23 @@ def test_it_fits_a_terminal_and_says_each_name_once_in_the_timeline(
     said = seen(found, width, monkeypatch, capsys)
     assert max(map(len, said.splitlines())) <= width
     timeline = said.split("\n\n")[2]
+    bars = [row.split()[-1] for row in timeline.splitlines() if "·" in row]
+    assert (len(bars), len(set(map(len, bars)))) == (4, 1)
     assert [timeline.count(alert) for alert in ("VectorErrors", "FlameOut")] == [1, 1]
     assert re.findall(r"main|glory-hole", timeline) == ["main", "glory-hole"]
-    assert {len(row.split()[-1]) for row in timeline.splitlines()[1:]} == {len(timeline.splitlines()[-1].split()[-1])}
+
+
+@pytest.mark.parametrize("width", [30, 80, 100, 160])
+def test_the_timeline_tells_apart_what_only_the_end_of_a_name_does(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    furnaces = ["the-big-furnace-in-the-workshop-north", "the-big-furnace-in-the-workshop-south"]
+    found = [line("FlameSensorImplausible", [60, 75], furnace=furnace, type="shop") for furnace in furnaces]
+    found.append(line("AllFurnacesSilent", [60, 75], type="shop"))
+    timeline = seen(found, width, monkeypatch, capsys).split("\n\n")[2]
+    said = re.sub(r"[ \n·█]", "", timeline)
+    assert [said.count(furnace) for furnace in furnaces] == [1, 1]
+    assert said.count("FlameSensorImplausible") == 1
 
 
 def test_what_is_told_to_both_types_is_one_row(
