@@ -18,7 +18,7 @@ from lab.paths import REPO, lab_dir
 
 SOURCE = REPO / "tests" / "loki"
 GO = shutil.which("go") or "/usr/local/go/bin/go"
-BUILD_SECONDS = 1800
+BUILD_SECONDS = 3600
 
 
 def tool() -> Path:
