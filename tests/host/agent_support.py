@@ -3,8 +3,7 @@
 import contextlib
 import json
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -89,14 +88,6 @@ class Site:
             yield
         finally:
             self.studio.edit(file, new, old)
-
-
-def until(done: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait for a condition; fail when it has not come true in time."""
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end, f"not within {seconds} s: {what}"
-        time.sleep(0.3)
 
 
 def furnish(studio: StudioHost, camera: LabHost) -> Site:

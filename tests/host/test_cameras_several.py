@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from agent_support import CAMERA, CONFIG, DATA, LINE, READS, Site, furnish, until
+from agent_support import CAMERA, CONFIG, DATA, LINE, READS, Site, furnish
 from deploy_support import INVENTORY, StudioHost
 
 from lab import keys
 from lab.host import LabHost
+from lab.run import wait_for
 
 pytestmark = pytest.mark.lab
 SECOND = "garage-eye"
@@ -85,7 +86,7 @@ def test_two_bare_cameras_are_installed_and_provisioned_by_one_deploy_at_the_sam
     configured = places.configured()
     assert {camera: values["device_name"] for camera, values in configured.items()} == {c: c for c in places.cameras}
     assert len({values["mqtt"]["password"] for values in configured.values()}) == 2
-    until(places.deliver, 60, "both cameras' own temperatures in VictoriaMetrics")
+    wait_for("both cameras' own temperatures in VictoriaMetrics", places.deliver, 60)
     devices = {d["device_id"]: d for d in places.home.hub("/admin/devices")}
     assert all((devices[c]["kind"], devices[c]["revoked_at"]) == ("camera", None) for c in places.cameras)
     assert places.home.keys_in_use() == []
@@ -104,7 +105,7 @@ def test_a_deploy_from_a_third_machine_tells_the_cameras_the_inventorys_address(
     done = places.office.command("deploy", "lab")
     assert places.office.table(done).count("the device is provisioned") == 2
     assert {v["mqtt"]["server"] for v in places.configured().values()} == {f"mqtts://{places.name}:8883"}
-    until(places.deliver, 60, "temperatures under the new address")
+    wait_for("temperatures under the new address", places.deliver, 60)
     again = places.office.command("deploy", "lab")
     assert places.office.table(again).count("as it was") == 2
     assert places.home.keys_in_use() == []

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from sqlalchemy import Select
 
 from hub.store import open_database
 from lab.ports import free_port
+from lab.run import wait_for
 
 
 def healthy(url: str) -> bool:
@@ -31,13 +31,15 @@ def _asking() -> httpx.Client:
 
 
 def wait_until(what: str, condition: Callable[[], Any], seconds: float = 90) -> Any:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.HTTPError, OSError):
-            if found := condition():
-                return found
-        time.sleep(0.1)
-    raise AssertionError(f"not within {seconds} s: {what}")
+    """`wait_for`, to which httpx's errors are as good as the system's: what does not answer is asked again."""
+
+    def asked() -> Any:
+        try:
+            return condition()
+        except httpx.HTTPError as error:
+            raise OSError(f"{type(error).__name__}: {error}") from error
+
+    return wait_for(what, asked, seconds, 0.1)
 
 
 @cache
