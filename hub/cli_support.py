@@ -46,7 +46,7 @@ def _wrong(lines: list[str]) -> typer.Exit:
 
 def _wrong_files(named: settings.Files) -> list[str]:
     """Read the files, each as the part of the hub does that needs it."""
-    from hub.live.outside import page_config
+    from hub.live.config import page_config
     from hub.runs.fcm import service_account_of
 
     wrong = []

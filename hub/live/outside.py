@@ -4,17 +4,15 @@ What cannot be reached is said to be away, within seconds; answers are kept for 
 """
 
 import asyncio
-import json
 import math
 import time
 from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
 
-from hub.settings import Settings, SettingsError
+from hub.live.config import Furnace, page_config
+from hub.settings import Settings
 
 DAY: Final = 86_400
 STEP: Final = 300
@@ -29,31 +27,7 @@ GENERAL: Final = frozenset({"alertname", "alertgroup", "severity", "type", "team
 MOST_LABELS: Final = 8
 LABEL_CHARS: Final = 100
 Json = dict[str, Any]
-
-
-class Furnace(BaseModel):
-    id: str
-    label: str | None = None
-    low: float | None = None
-    high: float | None = None
-
-
-class PageConfig(BaseModel):
-    """The file that HUB_PAGE_CONFIG names: the studio's name and its furnaces with their limits, in °C."""
-
-    title: str = "Studio"
-    studio: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")] = ""
-    furnaces: list[Furnace] = []
-
-
-def page_config(path: Path | None) -> PageConfig:
-    """Raises SettingsError."""
-    if path is None:
-        return PageConfig()
-    try:
-        return PageConfig.model_validate(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, ValidationError) as error:
-        raise SettingsError(f"HUB_PAGE_CONFIG ({path}) cannot be used: {error}") from None
+UNMEASURED: Final[Json] = {"points": [], "age_s": None, "newest": None}
 
 
 class Away(Exception):
@@ -61,18 +35,26 @@ class Away(Exception):
 
 
 class Outside:
-    def __init__(self, settings: Settings) -> None:
+    """`problems` gets what the last look at each part found wrong."""
+
+    def __init__(self, settings: Settings, problems: dict[str, str]) -> None:
+        self._problems = problems
         self._tsdb = settings.tsdb_url.rstrip("/")
         self._alertmanager = settings.alertmanager_url.rstrip("/")
         self.config = page_config(settings.page_config)
         self._http = httpx.AsyncClient(timeout=TIMEOUT, trust_env=False)
         self._kept: dict[str, tuple[float, asyncio.Future[Any]]] = {}
+        self._seen: Json = {"furnaces": list(self._unmeasured().values()), "at": None}
 
     async def close(self) -> None:
         await self._http.aclose()
 
     async def furnaces(self) -> Json:
-        """{"furnaces": [{id, label, low, high, age_s, newest: °C, points: [[s, °C]]}], "problem": text or null}"""
+        """{"furnaces": [{id, label, low, high, age_s, newest: °C, points: [[s, °C]]}], "at": s, "problem": text}
+
+        `problem` is null when all is well; else they are as VictoriaMetrics last told them, at the time `at`, which is
+        null when it never did.
+        """
         return dict(await self._once("furnaces", self._furnaces))
 
     async def alerts(self) -> Json:
@@ -80,7 +62,7 @@ class Outside:
         return dict(await self._once("alerts", self._alerts))
 
     async def health(self) -> list[Json]:
-        """[{part, ok}] of the parts whose addresses are known."""
+        """[{part, ok, why}] of the parts whose addresses are known; why is null for those that are fine."""
         return list(await self._once("health", self._health))
 
     async def _once(self, name: str, ask: Callable[[], Awaitable[Any]]) -> Any:
@@ -95,7 +77,7 @@ class Outside:
             response = await self._http.get(url, params=params)
             response.raise_for_status()
             return response.json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise Away(type(error).__name__) from None
 
     async def _query(self, path: str, query: str, **more: float) -> list[Json]:
@@ -108,25 +90,29 @@ class Outside:
         return found
 
     async def _furnaces(self) -> Json:
-        shown = {f.id: f.model_dump() | {"points": [], "age_s": None, "newest": None} for f in self.config.furnaces}
-        if not self._tsdb:
-            return {"furnaces": list(shown.values()), "problem": "VictoriaMetrics is not set up (HUB_TSDB_URL)"}
+        problem = None if self._tsdb else "VictoriaMetrics is not set up (HUB_TSDB_URL)"
+        if self._tsdb:
+            try:
+                self._seen = await self._measured(time.time())
+            except Away as error:
+                problem = f"VictoriaMetrics is away ({error})"
+        return {**self._seen, "problem": problem}
+
+    async def _measured(self, now: float) -> Json:
+        """What VictoriaMetrics knows of the furnaces. Raises Away."""
+        shown = self._unmeasured()
         chosen = f'{{studio="{self.config.studio}"}}' if self.config.studio else ""
-        now = time.time()
-        try:
-            series, ages, newest = await asyncio.gather(
-                self._query(
-                    "query_range",
-                    f"avg by (furnace) (avg_over_time({TEMPERATURE}{chosen}[{STEP}s]))",
-                    start=int(now - DAY),
-                    end=int(now),
-                    step=STEP,
-                ),
-                self._query("query", f"max by (furnace) (tlast_over_time({TEMPERATURE}{chosen}[{DAY}s]))"),
-                self._query("query", f"avg by (furnace) (last_over_time({TEMPERATURE}{chosen}[{STEP}s]))"),
-            )
-        except Away as error:
-            return {"furnaces": list(shown.values()), "problem": f"VictoriaMetrics is away: {error}"}
+        series, ages, newest = await asyncio.gather(
+            self._query(
+                "query_range",
+                f"avg by (furnace) (avg_over_time({TEMPERATURE}{chosen}[{STEP}s]))",
+                start=int(now - DAY),
+                end=int(now),
+                step=STEP,
+            ),
+            self._query("query", f"max by (furnace) (tlast_over_time({TEMPERATURE}{chosen}[{DAY}s]))"),
+            self._query("query", f"avg by (furnace) (last_over_time({TEMPERATURE}{chosen}[{STEP}s]))"),
+        )
         try:
             for found in series:
                 furnace = _furnace(shown, found)
@@ -137,8 +123,11 @@ class Outside:
                 value = float(found["value"][1])
                 _furnace(shown, found)["newest"] = round(value, 1) if math.isfinite(value) else None
         except (AttributeError, KeyError, TypeError, ValueError):
-            return {"furnaces": list(shown.values()), "problem": "VictoriaMetrics gave an unexpected answer"}
-        return {"furnaces": list(shown.values()), "problem": None}
+            raise Away("an unexpected answer") from None
+        return {"furnaces": list(shown.values()), "at": round(now, 3)}
+
+    def _unmeasured(self) -> dict[str, Json]:
+        return {f.id: f.model_dump() | UNMEASURED for f in self.config.furnaces}
 
     async def _alerts(self) -> Json:
         if not self._alertmanager:
@@ -148,23 +137,29 @@ class Outside:
             found = [alert for item in answer[:MOST_SERIES] if (alert := _alert(item))["name"] != WATCHDOG]
             return {"alerts": found, "problem": None}
         except (Away, AttributeError, TypeError) as error:
-            return {"alerts": [], "problem": f"Alertmanager is away: {error}"}
+            return {"alerts": [], "problem": f"Alertmanager is away ({error})"}
 
     async def _health(self) -> list[Json]:
         asked = [("VictoriaMetrics", self._tsdb, "/health"), ("Alertmanager", self._alertmanager, "/-/healthy")]
 
         async def check(part: str, url: str) -> Json:
             try:
-                return {"part": part, "ok": (await self._http.get(url)).status_code == 200}
-            except httpx.HTTPError:
-                return {"part": part, "ok": False}
+                status = (await self._http.get(url)).status_code
+                why = None if status == 200 else f"it answers {status}"
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                why = f"it does not answer ({type(error).__name__})"
+            if why is None:
+                self._problems.pop(part, None)
+            else:
+                self._problems[part] = why
+            return {"part": part, "ok": why is None, "why": why}
 
         return list(await asyncio.gather(*(check(part, url + path) for part, url, path in asked if url)))
 
 
 def _furnace(shown: dict[str, Json], series: Json) -> Json:
     name = str(series["metric"].get("furnace", "?"))
-    return shown.setdefault(name, Furnace(id=name).model_dump() | {"points": [], "age_s": None, "newest": None})
+    return shown.setdefault(name, Furnace(id=name).model_dump() | UNMEASURED)
 
 
 def _alert(item: Json) -> Json:

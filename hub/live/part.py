@@ -9,11 +9,14 @@ from hub.live.outside import Outside
 from hub.service import Hub
 
 LOOK_SECONDS: Final = 0.5
+HEALTH_SECONDS: Final = 10.0
+AGAIN_SECONDS: Final = 2.0
+"""Until what was away is asked again."""
 
 
 @contextlib.asynccontextmanager
 async def live(hub: Hub) -> AsyncIterator[None]:
-    hub.outside = Outside(hub.settings)
+    hub.outside = Outside(hub.settings, hub.problems)
     hub.metrics.live_sessions.set_function(lambda: hub.live.pages)
     hub.metrics.live_queue.set_function(lambda: hub.live.deepest)
 
@@ -28,12 +31,18 @@ async def live(hub: Hub) -> AsyncIterator[None]:
                 hub.live.publish("changed", {})
             before = now
 
-    looking = asyncio.create_task(look())
+    async def watch() -> None:
+        """Know the health of the stack also while no page asks for it: /readyz tells it."""
+        while parts := await hub.outside.health():
+            await asyncio.sleep(HEALTH_SECONDS if all(part["ok"] for part in parts) else AGAIN_SECONDS)
+
+    tasks = [asyncio.create_task(look()), asyncio.create_task(watch())]
     try:
         yield
     finally:
-        looking.cancel()
-        await asyncio.gather(looking, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await hub.outside.close()
 
 

@@ -51,6 +51,9 @@ async def view(hub: Hub) -> dict[str, Any]:
         }
         for wait, _ in zip(hub.provisioning.waits, range(WAITS), strict=False)
     ]
+    broker = {"part": "Broker", "ok": hub.mqtt.connected if hub.settings.mqtt_url else None}
+    health = [broker | {"why": hub.problems.get("mqtt")}, *await hub.outside.health()]
+    told = {"mqtt", *(item["part"] for item in health)}
     made = {
         "title": hub.outside.config.title,
         "now": now_ms(),
@@ -60,11 +63,8 @@ async def view(hub: Hub) -> dict[str, Any]:
         "waiting": len(hub.provisioning.waits),
         "runs": runs,
         **await hub.outside.alerts(),
-        "health": [
-            {"part": "Broker", "ok": hub.mqtt.connected} if hub.settings.mqtt_url else {"part": "Broker", "ok": None},
-            *await hub.outside.health(),
-        ],
-        "problems": hub.problems,
+        "health": health,
+        "problems": {part: why for part, why in hub.problems.items() if part not in told},
     }
     hub.metrics.live_render.observe(time.perf_counter() - began)
     return made

@@ -2,8 +2,10 @@
 
 import contextlib
 import json
+import threading
 import time
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -30,6 +32,38 @@ def alertmanager(folder: Path) -> Iterator[str]:
     share = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" /usr/share && exec "$@"', binary.parents[1] / "share"]
     with program(f"http://127.0.0.1:{port}", "/-/healthy", *share, binary, *args, "--cluster.listen-address=") as url:
         yield url
+
+
+class StackPart:
+    """A part of the stack that answers every request with `status` and counts them."""
+
+    def __init__(self) -> None:
+        self.status, self.asked, self.url = 200, 0, ""
+
+
+@contextlib.contextmanager
+def stack_part() -> Iterator[StackPart]:
+    part = StackPart()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            part.asked += 1
+            self.send_response(part.status)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        part.url = f"http://127.0.0.1:{server.server_port}"
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield part
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 def furnace_day(url: str, furnace: str, low: float, silent: int = 0) -> None:

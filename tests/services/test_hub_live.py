@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from hub_servers import enrol, real_hub, wait_until
+from hub_stack import stack_part
 from hub_support import ADMIN, ADMIN_TOKEN, RunningHub, running
 
 from hub.live.broadcast import QUEUED, REMEMBERED, Broadcast
@@ -73,7 +74,43 @@ async def test_a_stack_that_is_away_is_said_and_the_page_goes_on(tmp_path: Path)
         }
         furnaces = (await hub.client.get("/live/furnaces", headers=ADMIN)).json()
         assert furnaces["problem"].startswith("VictoriaMetrics is away")
+        assert (furnaces["furnaces"], furnaces["at"]) == ([], None)
         assert (await hub.client.get("/readyz")).status_code == 200
+
+
+@pytest.mark.anyio
+async def test_readyz_tells_what_of_the_stack_is_away_as_far_as_it_is_known_and_asks_nobody(tmp_path: Path) -> None:
+    """Nobody looks at the page meanwhile."""
+    with stack_part() as storage:
+        given = {"tsdb_url": storage.url, "alertmanager_url": f"http://127.0.0.1:{free_port()}"}
+        async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", **given) as hub:
+
+            async def told() -> dict[str, str]:
+                answer = await hub.client.get("/readyz")
+                assert (answer.status_code, answer.json()["status"]) == (200, "ok")
+                problems: dict[str, str] = answer.json()["problems"]
+                return problems
+
+            async def settles(*parts: str) -> None:
+                async def so() -> bool:
+                    return set(await told()) == set(parts)
+
+                await hub.until(so, 30)
+
+            await settles("Alertmanager")
+            assert (await told())["Alertmanager"] == "it does not answer (ConnectError)"
+            storage.status = 503
+            await settles("Alertmanager", "VictoriaMetrics")
+            assert (await told())["VictoriaMetrics"] == "it answers 503"
+            view = (await hub.client.get("/live/view", headers=ADMIN)).json()
+            assert view["problems"] == {}, "what is told as the health of a part is not told twice"
+            assert {h["part"]: h["why"] for h in view["health"]} == {"Broker": None, **await told()}
+            asked = storage.asked
+            for _ in range(100):
+                await told()
+            assert storage.asked <= asked + 10, "readyz asks nobody"
+            storage.status = 200
+            await settles("Alertmanager")
 
 
 def test_streams_resume_after_the_last_event_and_metrics_move(tmp_path: Path) -> None:
