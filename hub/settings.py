@@ -11,7 +11,7 @@ MIN_TOKEN: Final = 16
 SECRETS: Final = ("database_url", "admin_token", "metrics_token", "mqtt_password")
 """Each may be in a file instead."""
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 PerMinute = Annotated[int, Field(ge=1)]
 
 
@@ -99,6 +99,8 @@ class Settings(Files):
     apk_dir: Path = Path("data/apk")
     apk_max_bytes: int = Field(512 * 1024 * 1024, ge=1)
     run_max_bytes: int = Field(10 * 1024 * 1024, ge=1)
+    device_silent_seconds: Seconds = 3600.0
+    """Without a word for so long, a device's last status says nothing; the page's configuration may know better."""
     heartbeat_dedup_seconds: float = Field(10.0, ge=0)
     heartbeat_retention_days: float = Field(90.0, gt=0)
     run_retention_days: float = Field(90.0, gt=0)

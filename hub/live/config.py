@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 
-from hub.settings import SettingsError
+from hub.settings import Seconds, SettingsError
 
 
 class Furnace(BaseModel):
@@ -17,11 +17,13 @@ class Furnace(BaseModel):
 
 
 class PageConfig(BaseModel):
-    """The studio's name and its furnaces with their limits, in °C."""
+    """The studio's name, its furnaces with their limits, in °C, and when its devices count as silent."""
 
     title: str = "Studio"
     studio: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$")] = ""
     furnaces: list[Furnace] = []
+    silent_after: dict[str, Seconds] = {}
+    """Seconds without a word after which a device is silent, by its id; for others HUB_DEVICE_SILENT_SECONDS."""
 
 
 def page_config(path: Path | None) -> PageConfig:

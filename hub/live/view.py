@@ -40,6 +40,9 @@ async def view(hub: Hub) -> dict[str, Any]:
     began = time.perf_counter()
     last_id = hub.live.last_id
     devices, runs = await hub.db.read(_stored)
+    silent_after = hub.outside.config.silent_after
+    for device in devices:
+        device["silent_after_s"] = silent_after.get(device["device_id"], hub.settings.device_silent_seconds)
     now = time.monotonic()
     waits = [
         {

@@ -50,7 +50,14 @@ def user_secrets(studio: Studio) -> set[str]:
 
 def _page(studio: Studio) -> Artifact:
     furnaces = [{"id": f.id, "label": f.title, "low": f.low_celsius, "high": f.high_celsius} for f in studio.furnaces]
-    return Artifact.text(to_json({"title": studio.display_name, "studio": studio.name, "furnaces": furnaces}))
+    devices = (*studio.furnaces, *studio.cameras, *studio.plants)
+    about = {
+        "title": studio.display_name,
+        "studio": studio.name,
+        "furnaces": furnaces,
+        "silent_after": {device.id: device.no_data_minutes * 60 for device in devices},
+    }
+    return Artifact.text(to_json(about))
 
 
 def _secret_file(name: str) -> str:

@@ -1,10 +1,17 @@
 """Small parts of the hub: settings, tokens, limits."""
 
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from hub import settings
 from hub.ids import Token, accepted_request_id, iso, new_token, parse_token
+from hub.inbox import IN_HAND, Inbox
 from hub.limits import CALLERS, RateLimit
+from hub.store.database import Unavailable, Work
+from hub.store.grouped import Grouped
 
 TOKEN = "0123456789abcdef"
 
@@ -39,6 +46,13 @@ def test_a_blank_event_log_is_off_and_the_default_is_the_documented_one(monkeypa
 def test_what_has_no_default_may_be_blank(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(f"HUB_{name.upper()}", "")
     assert getattr(settings.load(admin_token=TOKEN), name) is None
+
+
+@pytest.mark.parametrize("name", ["run_timeout", "device_silent_seconds"])
+def test_seconds_are_a_number_of_them(name: str) -> None:
+    for endless in (float("inf"), float("nan"), 0, -1):
+        with pytest.raises(settings.SettingsError, match=f"HUB_{name.upper()}"):
+            settings.load(admin_token=TOKEN, **{name: endless})
 
 
 def test_secrets_are_not_shown() -> None:
@@ -81,3 +95,100 @@ def test_a_rate_limit_gives_back_with_time_and_knows_a_bounded_number_of_callers
     for n in range(CALLERS + 100):
         limit.take(f"caller-{n}")
     assert len(limit._buckets) == CALLERS
+
+
+async def _inbox_in_turn() -> None:
+    acknowledged: list[int] = []
+    gates = [asyncio.Event() for _ in range(3)]
+    inbox = Inbox()
+
+    async def work(number: int) -> None:
+        await gates[number].wait()
+        if number == 1:
+            raise ValueError("what fails is not sent again for ever")
+
+    for number in range(3):
+        await inbox.add(lambda n=number: acknowledged.append(n), work(number))  # type: ignore[misc]
+    await inbox.add(lambda: acknowledged.append(3), None)
+    assert len(inbox) == 4
+    for number, expected in ((2, []), (1, []), (0, [0, 1, 2, 3])):
+        gates[number].set()
+        await asyncio.sleep(0.01)
+        assert acknowledged == expected
+    await inbox.finish()
+    assert len(inbox) == 0
+    await inbox.add(lambda: acknowledged.append(4), None)
+    assert acknowledged[-1] == 4
+
+
+def test_messages_are_acknowledged_in_their_order_and_only_when_they_were_taken() -> None:
+    asyncio.run(_inbox_in_turn())
+
+
+async def _inbox_bounded() -> None:
+    gate, begun = asyncio.Event(), 0
+
+    async def work() -> None:
+        nonlocal begun
+        begun += 1
+        await gate.wait()
+
+    inbox = Inbox()
+    adding = asyncio.create_task(_add_many(inbox, work, IN_HAND + 5))
+    await asyncio.sleep(0.2)
+    assert (begun, adding.done()) == (IN_HAND, False)
+    gate.set()
+    await adding
+    await inbox.finish()
+    assert begun == IN_HAND + 5
+
+
+async def _add_many(inbox: Inbox, work: Any, count: int) -> None:
+    for _ in range(count):
+        await inbox.add(lambda: None, work())
+
+
+def test_so_many_messages_are_in_hand_and_no_more() -> None:
+    asyncio.run(_inbox_bounded())
+
+
+class OneByOne:
+    """A database that refuses one item, with all that are in its group."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[str]] = []
+
+    async def write(self, work: Work[Any]) -> Any:
+        await asyncio.sleep(0.01)
+        return work(None)  # type: ignore[arg-type]
+
+    def work(self, items: Sequence[str]) -> Work[list[str | Exception]]:
+        def work(_: object) -> list[str | Exception]:
+            self.groups.append(list(items))
+            if "away" in items:
+                raise Unavailable("the database is away")
+            if "poison" in items:
+                raise ValueError("poison")
+            return [KeyError(item) if item == "refused" else item.upper() for item in items]
+
+        return work
+
+
+async def _grouped(*items: str) -> tuple[list[Any], list[list[str]]]:
+    database = OneByOne()
+    grouped: Grouped[str, str] = Grouped(database, database.work)  # type: ignore[arg-type]
+    answers = await asyncio.gather(*map(grouped.store, items), return_exceptions=True)
+    return answers, database.groups
+
+
+def test_an_item_that_cannot_be_stored_takes_no_other_with_it() -> None:
+    answers, groups = asyncio.run(_grouped("a", "poison", "refused", "b"))
+    assert [type(answer) for answer in answers] == [str, ValueError, KeyError, str]
+    assert (answers[0], answers[3]) == ("A", "B")
+    assert groups == [["a", "poison", "refused", "b"], ["a"], ["poison"], ["refused"], ["b"]]
+
+
+def test_without_its_database_a_group_is_not_tried_one_by_one() -> None:
+    answers, groups = asyncio.run(_grouped("a", "away", "b"))
+    assert [type(answer) for answer in answers] == [Unavailable] * 3
+    assert len(groups) == 1

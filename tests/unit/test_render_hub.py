@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from hub.live.config import PageConfig
 from studio.bundle import Bundle
 from studio.model import InventoryError, Studio, load_studio
 from studio.paths import HUB, ROOT
@@ -111,6 +112,14 @@ def test_its_page_has_the_limits_in_celsius(lab: Studio) -> None:
     assert {f["id"]: (f["low"], f["high"]) for f in page["furnaces"]} == {
         "main": (1050.0, 1180.0), "glory-hole": (1037.778, 1232.222),
     }  # fmt: skip
+
+
+def test_its_page_knows_from_when_on_a_device_is_silent(lab: Studio) -> None:
+    page = json.loads(render(lab).files["hub/page.json"].content)
+    devices = (*lab.furnaces, *lab.cameras, *lab.plants)
+    assert page["silent_after"] == {device.id: device.no_data_minutes * 60 for device in devices}
+    assert (page["silent_after"]["main"], page["silent_after"]["fern"]) == (120, 3600)
+    assert PageConfig.model_validate(page).silent_after["fern"] == 3600
 
 
 @pytest.mark.parametrize(
