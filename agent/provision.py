@@ -91,16 +91,24 @@ class Provisioning:
                 self.log.warning("others can read the credentials", path=str(path), advice=f"chmod 600 {path}")
         with self._step("rename the marker"):
             durable.rename(self.directory / status.MARKER, self.directory / status.PROCESSED)
-        _forget_journal(self.directory, self.log)
+        _put_away(self.directory, noted, self.log)
 
     def _journal(self, request: ProvisionRequest) -> tuple[Journal, bool]:
-        before = journal.read(self.directory)
-        if before is not None and before.purpose == journal.purpose_of(request):
+        before, purpose = journal.read(self.directory), journal.purpose_of(request)
+        if before is not None and before.purpose == purpose:
             self.log.info("an earlier attempt is continued", device=before.name)
             return before, True
         if before is not None:
             self.log.warning("the earlier attempt was for another server or name", device=before.name)
-        fresh = journal.begin(request, self.serial)
+            journal.remember(self.directory, before)
+        known = journal.remembered(self.directory)
+        for one in known:
+            # Not on other hardware: a card that was copied must not become the device of the first.
+            if one.purpose == purpose and self.serial in (None, one.serial):
+                self.log.info("a device of before is there", device=one.name)
+                journal.write(self.directory, one)
+                return one, True
+        fresh = journal.begin(request, self.serial or (known[0].serial if known else None))
         journal.write(self.directory, fresh)
         return fresh, False
 
@@ -119,13 +127,14 @@ def settle(directory: Path, log: Log) -> None:
     unnoted = left is None and phase == "in-progress" and os.path.lexists(directory / status.PROCESSED)
     if (finished and phase != "completed") or unnoted:
         status.close(directory, log)
-    if finished:
-        _forget_journal(directory, log)
+    if finished and left is not None:
+        _put_away(directory, left, log)
 
 
-def _forget_journal(directory: Path, log: Log) -> None:
+def _put_away(directory: Path, noted: Journal, log: Log) -> None:
     # By now nothing depends on it: a failure here must not make a finished provisioning look like a failed one.
     try:
+        journal.remember(directory, noted._replace(finished=True))
         durable.remove(directory / journal.FILE)
     except AgentError as error:
-        log.warning("journal not removed", error=error.message, advice=error.advice)
+        log.warning("journal not put away", error=error.message, advice=error.advice)

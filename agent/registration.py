@@ -52,11 +52,19 @@ class Registration:
 
     def register(self, request: ProvisionRequest, noted: Journal, *, resumed: bool) -> Journal:
         """Make the server know the journaled device; the journal of the name that it knows it by."""
-        if resumed and self._adopted_quietly(request, noted.credentials):
+        if resumed and not noted.finished and self._adopted_quietly(request, noted.credentials):
             return noted
         waits = list(self.pace.retries)
         while True:
             try:
+                if noted.finished:
+                    if self._adopted(request, noted.credentials, self.pace.patience):
+                        return noted
+                    self.log.warning(
+                        "the device of before is not accepted any more, a new token is asked for", device=noted.name
+                    )
+                    noted = journal.renewed(noted)
+                    journal.write(self.directory, noted)
                 return self._asked(request, noted)
             except _NameTaken:
                 noted = journal.next_name(noted, request)

@@ -7,13 +7,16 @@ import os
 import pwd
 import shutil
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from devicectl import facts, service, version
 from devicectl.paths import ACCOUNT, UNIT, Paths
 from hostctl import store
 from hostctl.errors import HostError
 from hostctl.run import must, run
+
+DEVICES: Final = ".provision.devices"
+"""Where the agent remembers what it was at each server; the hub has a key and an account for each provisioning."""
 
 
 @contextlib.contextmanager
@@ -67,6 +70,8 @@ def _ask(paths: Paths, request: dict[str, Any], first: dict[str, Any]) -> None:
     config = paths.data / "thermal_config.json"
     if not os.path.lexists(config):
         store.write(config, _text(first), 0o600, owner)
+    # The hub ended the account that the device had: there is none to go back to.
+    store.remove(paths.data / DEVICES)
     store.write(paths.data / "provision.json", _text(request), 0o600, owner)
     store.write(paths.data / "provision.txt", b"", 0o600, owner)
 
@@ -89,8 +94,9 @@ def mark(paths: Paths) -> str:
 
 
 def settle(paths: Paths) -> str:
-    """Remove the key with which the device provisioned itself."""
+    """Remove the key with which the device provisioned itself, and its credentials but where it works with them."""
     with locked(paths):
+        store.remove(paths.data / DEVICES)
         store.remove(paths.data / "provision.json")
     return "the key is removed"
 

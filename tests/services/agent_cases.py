@@ -8,7 +8,7 @@ from pathlib import Path
 
 from standins.thingsboard_standin import ThingsboardStandin
 
-from agent import config, folder, provision, status
+from agent import config, folder, journal, provision, status
 from agent.logs import open_log
 
 OLD = b'{"device_name": "before", "mqtt": {"host": "old", "kept": 1}, "lens": [1.5, "\\u00e9"]}\n'
@@ -38,6 +38,14 @@ def prepare(directory: Path, server: ThingsboardStandin) -> Path:
     )
     (directory / config.FILE).write_bytes(OLD)
     return directory
+
+
+def ask(directory: Path, server: ThingsboardStandin, **changes: object) -> None:
+    """Ask for provisioning at a server, as a person does: provision.json changed, then the marker."""
+    path = directory / "provision.json"
+    new = {**json.loads(path.read_text()), "server": f"mqtt://127.0.0.1:{server.port}", **changes}
+    path.write_text(json.dumps(new))
+    (directory / "provision.txt").touch()
 
 
 def start(directory: Path) -> None:
@@ -74,7 +82,7 @@ def faults_after_restart(directory: Path, server: ThingsboardStandin) -> list[st
     except Exception as error:
         return [f"the restart failed: {error!r}"]
     names = {p.name for p in directory.iterdir()}
-    expected = {"provision.txt.processed", "provision.json", config.FILE, config.BACKUPS, status.FILE}
+    expected = {"provision.txt.processed", "provision.json", config.FILE, config.BACKUPS, status.FILE, journal.DEVICES}
     backups = [p.read_bytes() for p in (directory / config.BACKUPS).iterdir()]
     return [
         told

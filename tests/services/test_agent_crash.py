@@ -3,17 +3,21 @@
 The same harness is shown to find planted bugs.
 """
 
+import contextlib
+import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from unittest import mock
 
 import pytest
 from services import agent_power_cut, agent_tracer
-from services.agent_cases import NAME, faults_after_restart, faults_of, in_memory, is_new, prepare, start
+from services.agent_cases import NAME, ask, faults_after_restart, faults_of, in_memory, is_new, prepare, start
 from standins.thingsboard_standin import Device, ThingsboardStandin
 
 from agent import config, durable, journal, provision, status
+from agent.errors import AgentError
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,66 @@ def test_killed_at_every_system_call_it_is_never_corrupt_and_makes_one_device(
     print(f"\nkilled at {points} points, {len(faults)} with faults")
     assert points > 150
     assert faults == {}
+
+
+def between_servers(
+    tmp_path: Path, server: ThingsboardStandin, other: ThingsboardStandin, way: str, child: Callable[[Path], None]
+) -> Iterator[list[str]]:
+    """Kill at each call on the `way` there (the device at `server` unfinished) or back; the faults once back."""
+    server.reset()
+    base = prepare(tmp_path / "base", server)
+    server.hook = lambda moment: "cut" if way == "there" and moment == "device-connect" else None
+    with contextlib.suppress(AgentError):
+        start(base)
+    server.hook = lambda moment: None
+    ask(base, other)
+    if way == "back":
+        start(base)
+        ask(base, server)
+    first, second = dict(server.devices), dict(other.devices)
+    for point in range(1, 5000):
+        server.devices, other.devices = dict(first), dict(second)
+        directory = Path(shutil.copytree(base, tmp_path / f"kill-{point}"))
+        done = agent_tracer.run(lambda directory=directory: child(directory), kill_at=point)  # type: ignore[misc]
+        assert done.exit_code in (None, 0)
+        start(directory)
+        if way == "there":
+            ask(directory, server)
+            start(directory)
+        token = json.loads((directory / config.FILE).read_bytes())["mqtt"]["username"]
+        yield [
+            told
+            for wrong, told in (
+                (server.devices != first, f"devices on the first server: {list(server.devices)}"),
+                (list(other.devices) != [NAME], f"devices on the second server: {list(other.devices)}"),
+                (token != first[NAME].value, "the configuration is not the first server's"),
+                ((directory / journal.FILE).exists(), "the journal is still there"),
+            )
+            if wrong
+        ]
+        if done.exit_code == 0:
+            return
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+def test_killed_on_the_way_to_another_server_and_back_it_has_one_device_at_each(
+    tmp_path: Path, server: ThingsboardStandin, way: str
+) -> None:
+    with ThingsboardStandin({"key": "secret"}) as other:
+        faults = list(between_servers(tmp_path, server, other, way, start))
+    print(f"\nkilled at {len(faults) - 1} points on the way {way}")
+    assert len(faults) > 100
+    assert [found for found in faults if found] == []
+
+
+def test_the_kill_harness_finds_a_memory_that_comes_too_late(tmp_path: Path, server: ThingsboardStandin) -> None:
+    def forgetful(directory: Path) -> None:
+        with mock.patch.object(journal, "remember"):
+            start(directory)
+
+    with ThingsboardStandin({"key": "secret"}) as other:
+        every = between_servers(tmp_path, server, other, "there", forgetful)
+        assert any("devices on the first server" in told for found in every for told in found)
 
 
 def write_in_place(directory: Path, stored: object, values: dict[str, object]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from devicectl import service, version
+from devicectl import change, service, version
 from devicectl.paths import Paths
 from hostctl.errors import HostError
 from studio.bundle import Artifact, Bundle
@@ -249,6 +249,17 @@ def test_only_the_version_in_use_stays(device: Paths, bundle: Bundle) -> None:
     (device.versions / ".new-77").mkdir()
     version.prune(device)
     assert [folder.name for folder in device.versions.iterdir()] == [other.generation]
+
+
+def test_what_a_provisioning_leaves_goes_when_it_is_settled(device: Paths) -> None:
+    left, kept = ("provision.json", ".provision.devices"), ("thermal_config.json", "provision_status.json")
+    device.data.mkdir(parents=True)
+    device.units.mkdir(parents=True, exist_ok=True)
+    for name in (*left, *kept):
+        (device.data / name).write_text("{}")
+    for _ in range(2):
+        assert change.settle(device) == "the key is removed"
+        assert {path.name for path in device.data.iterdir()} == set(kept)
 
 
 def test_the_running_version_is_read_off_the_process(tmp_path: Path) -> None:
