@@ -8,7 +8,9 @@ from agent import arguments, config, folder, settings, status
 from agent.credentials import foreseen
 from agent.errors import AgentError, InputError, PermissionsError
 from agent.logs import Log, open_log
-from agent.request import ProvisionRequest, read_request
+from agent.request import ProvisionRequest, open_to_others, read_request
+
+EXPOSED = "others can read the provisioning secret"
 
 
 def main(given: list[str] | None = None) -> None:
@@ -19,7 +21,10 @@ def main(given: list[str] | None = None) -> None:
     try:
         if log is None:
             (_status if options.command == "status" else _check)(directory, as_json=options.as_json)
-        elif options.command == "provision":
+            return
+        if (path := open_to_others(directory)) is not None:
+            log.warning(EXPOSED, path=str(path), advice=f"chmod 600 {path}")
+        if options.command == "provision":
             _provision(directory, log)
         else:
             from agent.run import run
@@ -100,9 +105,13 @@ def _check(directory: Path, *, as_json: bool) -> None:
             _check_config(directory, request)
         except InputError as error:
             problems += error.problems
+    path = open_to_others(directory)
+    warnings = [f"{EXPOSED}: chmod 600 {path}"] if path else []
     if as_json:
-        print(json.dumps({"checked": checked, "problems": problems}, indent=2))
+        print(json.dumps({"checked": checked, "problems": problems, "warnings": warnings}, indent=2))
     else:
+        for warning in warnings:
+            print(f"warning: {warning}", file=sys.stderr)
         print("\n".join(problems) if problems else f"{' and '.join(checked)}: good")
     if problems:
         sys.exit(InputError.exit_code)

@@ -65,6 +65,15 @@ def read_request(folder: Path) -> ProvisionRequest:
     return parse_request(data, folder)
 
 
+def open_to_others(folder: Path) -> Path | None:
+    """provision.json when others than its owner can read or write it: it holds a secret."""
+    path = folder / FILE
+    try:
+        return path if path.stat().st_mode & 0o077 else None
+    except OSError:
+        return None
+
+
 def parse_request(data: bytes, folder: Path) -> ProvisionRequest:
     """Check the bytes of provision.json; raises InputError with every fault in them."""
     try:

@@ -215,6 +215,26 @@ def test_check_tells_what_provisioning_will_not_put_right(device: Path) -> None:
     assert wrong in done.stdout
 
 
+def test_a_request_that_others_can_read_is_warned_of_once_and_nothing_more(
+    device: Path, server: ThingsboardStandin
+) -> None:
+    path = device / "provision.json"
+    advice = f"chmod 600 {path}"
+    path.chmod(0o600)
+    assert json.loads(agent("check", "--dir", str(device), "--json").stdout)["warnings"] == []
+    path.chmod(0o640)
+    done = agent("check", "--dir", str(device))
+    told = f"warning: others can read the provisioning secret: {advice}\n"
+    assert (done.returncode, done.stderr) == (0, told)
+    done = agent("check", "--dir", str(device), "--json")
+    assert (done.returncode, len(json.loads(done.stdout)["warnings"]), done.stderr) == (0, 1, "")
+    done = agent("provision", "--dir", str(device))
+    assert done.returncode == 0
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    warned = [line for line in lines if line["event"] == "others can read the provisioning secret"]
+    assert [(line["level"], line["path"], line["advice"]) for line in warned] == [("warning", str(path), advice)]
+
+
 def test_the_program_fails_with_its_code_and_without_a_traceback(device: Path, server: ThingsboardStandin) -> None:
     rewrite(device, provision_device_secret="wrong")
     done = agent("provision", "--dir", str(device))
