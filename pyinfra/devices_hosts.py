@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 from studio.cli import failure
 from studio.devices import chosen
@@ -13,7 +14,10 @@ from studio.model.loader import only
 
 def _hosts() -> list[tuple[str, dict[str, object]]]:
     found = chosen(release(os.environ.get("STUDIO") or only()).studio, ())
-    data = {camera.id: {"ssh_hostname": camera.host, "ssh_port": camera.port} for camera in found}
+    # A key that was never seen is remembered where ssh looks for it, and one that is another than then refused.
+    Path.home().joinpath(".ssh").mkdir(mode=0o700, exist_ok=True)
+    keys = {"ssh_strict_host_key_checking": "accept-new"}
+    data = {camera.id: {"ssh_hostname": camera.host, "ssh_port": camera.port, **keys} for camera in found}
     users = {camera.id: {"ssh_user": camera.user} for camera in found if camera.user}
     return [(name, {**values, **users.get(name, {})}) for name, values in data.items()]
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from studio.cli import chosen, status
 from studio.cli.outcome import Exit, Stop
 from studio.devices import chosen as chosen_cameras
-from studio.devices.ask import Told, ask_all
+from studio.devices.ask import Told, ask_all, unreached
 from studio.devices.checks import Check, checks, failure
 from studio.devices.plan import plan
 from studio.devices.release import Release, release
@@ -25,7 +25,7 @@ from studio.host import run
 from studio.model.equipment import Camera
 from studio.paths import PYINFRA
 
-UNREACHED = "it cannot be reached over SSH; what pyinfra said is above"
+UNREACHED = "pyinfra could not reach it over SSH; what it said is above"
 
 
 def deploy(name: str | None, names: Sequence[str], *, again: bool) -> None:
@@ -40,7 +40,8 @@ def remove(name: str | None, names: Sequence[str], *, keep_data: bool) -> None:
 
 def _pyinfra(file: str, name: str | None, names: Sequence[str], flags: dict[str, bool], nothing: str) -> None:
     inventory = chosen.inventory(name)
-    cameras = chosen_cameras(release(inventory).studio, names)
+    studio = release(inventory).studio
+    cameras = chosen_cameras(studio, names)
     with tempfile.TemporaryDirectory() as made:
         report = Path(made, "report")
         report.touch(0o600)
@@ -53,15 +54,18 @@ def _pyinfra(file: str, name: str | None, names: Sequence[str], flags: dict[str,
         except FileNotFoundError:
             raise Stop(Exit.FAILED, f"{argv[0]} is missing: run `make setup`") from None
         told = {line["camera"]: line for line in map(json.loads, report.read_text().splitlines())}
+    silent = [camera for camera in cameras if camera.id not in told]
+    why = unreached(studio, silent)
+    told |= {camera.id: {"error": why.get(camera.id, UNREACHED)} for camera in silent}
     _show_outcome(cameras, told, nothing)
-    if code or any(camera.id not in told or told[camera.id]["error"] for camera in cameras):
+    if code or any(line["error"] for line in told.values()):
         raise Stop(Exit.FAILED)
 
 
 def _show_outcome(cameras: Sequence[Camera], told: dict[str, Any], nothing: str) -> None:
     table = Table("camera", "at", "result", "", box=None, header_style="bold")
     for camera in cameras:
-        line = told.get(camera.id, {"error": UNREACHED})
+        line = told[camera.id]
         if line["error"]:
             result, detail = "[red]failed[/red]", line["error"]
         else:

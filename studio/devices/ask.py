@@ -12,7 +12,8 @@ from studio.devices.cameras import at
 from studio.devices.plan import Found, Wanted
 from studio.devices.release import Release
 from studio.host import Failed, HostProblem, Unreachable
-from studio.host.reach import Answer, reached, ssh_argv
+from studio.host.reach import Answer, check, reached, ssh_argv
+from studio.model import Studio
 from studio.model.equipment import Camera
 
 SECONDS = 60
@@ -35,6 +36,21 @@ def read(lines: Sequence[str]) -> tuple[str, dict[str, Any]]:
     if not isinstance(answer, dict):
         raise ValueError("no facts")
     return where, answer
+
+
+def unreached(studio: Studio, cameras: Sequence[Camera]) -> dict[str, str]:
+    """By camera, why it cannot be reached over ssh; those that can are left out."""
+
+    def why(camera: Camera) -> str:
+        try:
+            check(at(studio, camera))
+        except HostProblem as error:
+            return str(error)
+        return ""
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        told = zip(cameras, pool.map(why, cameras), strict=True)
+        return {camera.id: error for camera, error in told if error}
 
 
 def ask_all(release: Release, cameras: Sequence[Camera]) -> list[Told]:

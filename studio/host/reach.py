@@ -13,6 +13,9 @@ from studio.model import Studio
 CONNECT_SECONDS: Final = 10
 SECONDS: Final = 120.0
 SSH_FAILED: Final = 255
+KEY_REFUSED: Final = "Host key verification failed"
+KEY_CHANGED: Final = "REMOTE HOST IDENTIFICATION HAS CHANGED"
+FIRST: Final = " (for a camera, `studio devices deploy` does so)"
 NEEDS_PASSWORD: Final = ("a password is required", "a terminal is required", "not allowed to", "not in the sudoers")
 
 
@@ -82,13 +85,31 @@ def reached(studio: Studio, answer: Answer) -> None:
     """Raise Unreachable when an answer is ssh's or sudo's own refusal."""
     last = answer.err.splitlines()[-1] if answer.err else "it says nothing"
     if not studio.host.is_local and answer.code == SSH_FAILED:
-        port = f" -p {studio.host.port}" if studio.host.port != 22 else ""
+        log_in = f"ssh{f' -p {studio.host.port}' if studio.host.port != 22 else ''} {target(studio)}"
+        if last.startswith(KEY_REFUSED):
+            changed = KEY_CHANGED in answer.err
+            raise Unreachable(
+                f"{studio.name}: {_other_key(studio) if changed else _new_key(studio)}: `{log_in}`{FIRST}"
+            )
         raise Unreachable(
             f"{studio.name}: {target(studio)} cannot be reached over SSH: {last}; "
-            f"try `ssh{port} {target(studio)}`, and see host: in its inventory"
+            f"try `{log_in}`, and see host: in its inventory"
         )
     if answer.code != 0 and last.startswith("sudo:") and any(words in last for words in NEEDS_PASSWORD):
         raise Unreachable(
             f"{studio.name}: the account on {target(studio)} may not use sudo without a password ({last}); "
             "log in as root (host.login), or allow it in /etc/sudoers.d"
         )
+
+
+def _new_key(studio: Studio) -> str:
+    return f"the host key of {target(studio)} is not known here; look at it and have it remembered"
+
+
+def _other_key(studio: Studio) -> str:
+    host = studio.host
+    entry = host.address if host.port == 22 else f"[{host.address}]:{host.port}"
+    return (
+        f"{target(studio)} has another host key than the one that is remembered: it was installed anew, or another "
+        f"machine answers in its place. If you know that it is the right one: `ssh-keygen -R '{entry}'`, and then"
+    )

@@ -34,7 +34,9 @@ def installed(site: Site) -> Site:
 
 
 def test_a_bare_camera_becomes_one_that_delivers_its_temperatures(site: Site) -> None:
-    assert site.facts()["version"] is None
+    unknown = site.facts()
+    assert unknown["version"] is None
+    assert f"the host key of artist@{site.camera.address} is not known here" in unknown["detail"]
     done = site.command("deploy", "lab")
     assert "the device is provisioned" in site.table(done)
     wait_for("readings in VictoriaMetrics", lambda: site.readings(30) >= 3, 30)
@@ -157,6 +159,19 @@ def test_a_camera_whose_account_ended_in_a_killed_deploy_gets_one_by_the_next(in
     assert "an earlier provisioning is unfinished" in installed.table(installed.command("deploy", "lab"))
     wait_for("readings with the new account", lambda: installed.readings(5) >= 2, 30)
     assert installed.keys_in_use() == []
+
+
+def test_a_camera_with_another_host_key_is_left_alone_until_a_person_has_looked(installed: Site) -> None:
+    installed.camera.exec("rm /etc/ssh/ssh_host_*; ssh-keygen -A && systemctl restart ssh")
+    pid, message = installed.pid(), "has another host key than the one that is remembered"
+    for command in ("deploy", "status", "verify"):
+        done = installed.command(command, "lab", check=False)
+        assert (done.returncode, installed.pid()) == (1, pid)
+        assert message in installed.table(done)
+        assert f"`ssh-keygen -R '{installed.camera.address}'`" in installed.table(done)
+    installed.studio.host.exec(["ssh-keygen", "-R", installed.camera.address])
+    assert "as it was" in installed.command("deploy", "lab").stdout
+    assert installed.command("status", "lab").returncode == 0
 
 
 def test_a_revoked_camera_is_cut_off_and_comes_back_when_it_is_asked_for(installed: Site) -> None:

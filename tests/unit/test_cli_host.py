@@ -75,6 +75,28 @@ def test_a_host_that_cannot_be_reached_ends_every_command_with_3(
     )
 
 
+def test_a_host_key_that_is_not_known_is_no_riddle(inventory: Path, ssh: Ssh, capfd: Output) -> None:
+    ssh.does("echo 'Host key verification failed.' >&2; exit 255")
+    assert run(["status", str(inventory)]) == 3
+    assert capfd.readouterr().err == (
+        "studio: far: the host key of artist@far.example is not known here; look at it and have it remembered: "
+        "`ssh -p 2222 artist@far.example` (for a camera, `studio devices deploy` does so)\n"
+    )
+
+
+def test_a_host_key_that_is_another_one_is_refused_and_what_it_means_is_said(
+    inventory: Path, ssh: Ssh, capfd: Output
+) -> None:
+    ssh.does("echo '@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nHost key verification failed.' >&2; exit 255")
+    assert run(["status", str(inventory)]) == 3
+    assert capfd.readouterr().err == (
+        "studio: far: artist@far.example has another host key than the one that is remembered: it was installed anew, "
+        "or another machine answers in its place. If you know that it is the right one: "
+        "`ssh-keygen -R '[far.example]:2222'`, and then: `ssh -p 2222 artist@far.example` (for a camera, `studio "
+        "devices deploy` does so)\n"
+    )
+
+
 def test_to_verify_a_host_with_nothing_deployed_says_so_once(inventory: Path, ssh: Ssh, capfd: Output) -> None:
     ssh.does("""echo '{"account": {"exists": false}}'""")
     assert run(["verify", str(inventory)]) == 1
