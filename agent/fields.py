@@ -95,7 +95,7 @@ class Fields:
             return None
         if url.scheme not in PORTS:
             self.fault(key, "must begin with mqtts:// (TLS) or mqtt://", example)
-        elif not host or any(c.isspace() for c in host):
+        elif not host or any(c.isspace() or not c.isprintable() for c in host):
             self.fault(key, "names no host: write it", example)
         elif url.username or url.password or url.path not in ("", "/") or url.query or url.fragment:
             self.fault(key, "must have nothing but host and port: write it", example)

@@ -63,17 +63,36 @@ def trust_problem(endpoint: Endpoint) -> str | None:
     return None
 
 
+def _usable(endpoint: Endpoint) -> ssl.SSLContext:
+    """The context of a connection; UnreachableError when its files are not there now, or not whole: tried again."""
+    try:
+        return trust(endpoint)
+    except (OSError, ValueError):
+        told = trust_problem(endpoint) or "the certificates could not be used just now"
+        raise errors.UnreachableError(f"{endpoint}: {told}", "Put the files right; it is tried again") from None
+
+
+def _on_the_wire(host: str) -> bytes:
+    """The host as bytes, which socket and ssl take as they are: for text they load the tables of all scripts there are.
+
+    What can be no host's name stays as it is: no name server knows it, and that is told.
+    """
+    try:
+        return host.encode("ascii" if host.isascii() else "idna")
+    except UnicodeError:
+        return host.encode("utf-8", "replace")
+
+
 def new_client(endpoint: Endpoint, login: Login, *, keepalive: int) -> paho.Client:
     """A paho client that is set up and not yet connected."""
     client = paho.Client(CallbackAPIVersion.VERSION2, client_id=login.client_id, protocol=paho.MQTTv311)
     if login.username is not None:
         client.username_pw_set(login.username, login.password)
     if endpoint.tls:
-        client.tls_set_context(trust(endpoint))
+        client.tls_set_context(_usable(endpoint))
     client.connect_timeout = 5.0
     client.keepalive = keepalive
-    # As bytes, which socket and ssl take as they are: for text they load the tables of all scripts there are.
-    client.host, client.port = endpoint.host.encode("ascii" if endpoint.host.isascii() else "idna"), endpoint.port  # type: ignore[assignment]
+    client.host, client.port = _on_the_wire(endpoint.host), endpoint.port  # type: ignore[assignment]
     return client
 
 
@@ -114,7 +133,7 @@ class Session:
                 "Check the network, the server's name and port, and that this port speaks "
                 + ("TLS" if where.tls else "MQTT"),
             ) from error
-        except (OSError, UnicodeError) as error:
+        except (OSError, ValueError) as error:  # of a host's name too
             raise errors.UnreachableError(
                 f"{where}: no connection ({getattr(error, 'strerror', None) or error})",
                 "Check the network, the server's name and port, and that the server runs",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import cli, config, durable, errors, identity, logs, status
+from agent import cli, config, durable, errors, identity, logs, mqtt, status
 from agent.credentials import Credentials
 
 
@@ -224,3 +224,24 @@ def test_a_line_break_in_a_value_stays_one_log_line() -> None:
     written, stream = log()
     written.error("event", told="a\r\nb")
     assert stream.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize("left", [None, b"", b"-----BEGIN CERTIFICATE-----\nMIIB"])
+def test_certificates_that_go_while_it_works_are_a_fault_of_the_connection(tmp_path: Path, left: bytes | None) -> None:
+    path = tmp_path / "ca.crt"
+    if left is not None:
+        path.write_bytes(left)
+    endpoint = mqtt.Endpoint("127.0.0.1", 1, tls=True, ca_certificate=path)
+    with pytest.raises(errors.UnreachableError) as caught, mqtt.session(endpoint, mqtt.Login("a"), 1):
+        pass
+    assert str(caught.value).startswith(f"mqtts://127.0.0.1:1: the certificates {path} cannot be used (")
+    assert caught.value.advice == "Put the files right; it is tried again"
+
+
+@pytest.mark.parametrize("host", ["a..b", "b\u00fc" * 70 + ".local", "x" * 300])
+def test_what_can_be_no_hosts_name_is_told(host: str) -> None:
+    with (
+        pytest.raises(errors.UnreachableError, match="no connection"),
+        mqtt.session(mqtt.Endpoint(host, 1, tls=False), mqtt.Login("a"), 1),
+    ):
+        pass
