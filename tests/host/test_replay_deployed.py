@@ -29,10 +29,15 @@ def began(studio: StudioHost) -> float:
     return begin
 
 
+def around(began: float, *seconds: int) -> list[str]:
+    """From when to when, for a command line; in seconds from where it began to be cold."""
+    first, last = (time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began + at)) for at in seconds)
+    return ["--from", first, "--to", last]
+
+
 def cold(studio: StudioHost, began: float) -> list[dict[str, Any]]:
     """What a replay of the two hours around it says of the furnace's temperature."""
-    times = [time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began + at)) for at in (-1500, 1700)]
-    done = command(studio, "replay", "lab", "--from", times[0], "--to", times[1], "--json")
+    done = command(studio, "replay", "lab", *around(began, -1500, 1700), "--json")
     assert done.returncode == 0, done.stderr
     return [episode for episode in json.loads(done.stdout) if episode["alert"] == "FurnaceTempLow"]
 
@@ -70,13 +75,13 @@ def test_a_back_fill_records_the_past_once_and_what_vmalert_records_stays(studio
         return {at // 1000: value for at, value in pairs if at // 1000 < began + 2700}
 
     assert stored() == {}
-    done = command(studio, "dashboards", "backfill", "lab", "--from", "3h")
+    done = command(studio, "dashboards", "backfill", "lab", *around(began, -2400, 2400))
     assert done.returncode == 0, done.stderr
     filled = stored()
     assert len(filled) in {29, 30, 31}
     assert {round(value) for at, value in filled.items() if 120 < at - began < 880} == {1000}
     assert {round(value) for at, value in filled.items() if 1020 < at - began < 1780} == {1120}
-    done = command(studio, "dashboards", "backfill", "lab", "--from", "3h")
+    done = command(studio, "dashboards", "backfill", "lab", *around(began, -2400, 2400))
     assert done.stdout.endswith("lab: nothing was missing\n")
     assert stored() == filled
 
