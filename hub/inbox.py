@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
-IN_HAND: Final = 500
-"""So many are worked on at once, as many as one commit of the database takes well."""
+IN_HAND: Final = 2_000
+"""So many are worked on at once; those behind them wait their turn."""
 
 
 class _Entry(NamedTuple):

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Self
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -56,6 +57,13 @@ class Mosquitto:
                 probe.disconnect()
                 return
         raise AssertionError("Mosquitto did not start")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def reload(self) -> None:
         assert self._process is not None

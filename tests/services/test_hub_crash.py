@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
+import paho.mqtt.client as paho
 import pytest
-from hub_servers import HubProcess, enrol, stored
+from hub_broker import Mosquitto
+from hub_servers import HubProcess, enrol, metric, stored, wait_until
 from hub_support import ADMIN, Postgres, postgres_server
+from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import select
 
 from hub.ids import new_token
@@ -146,3 +150,39 @@ def test_a_token_is_consumed_once_though_the_hub_is_killed_meanwhile(tmp_path: P
     assert len(answered) == 50
     assert len(won) == 1
     assert [row[0] for row in stored(database_url, select(devices.c.device_id))] == won
+
+
+def test_what_a_broker_has_of_a_device_reaches_the_database_though_the_hub_is_killed(
+    tmp_path: Path, database_url: str
+) -> None:
+    """2,000 pieces of output and a result, all acknowledged to the device by the broker; the hub dies over them."""
+    chunks = 2_000
+    broker = Mosquitto(tmp_path, "allow_anonymous true\nmax_queued_messages 0")
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.max_inflight_messages_set(chunks + 1)
+    with (
+        broker,
+        HubProcess(tmp_path, database_url, HUB_LOG_LEVEL="ERROR", HUB_MQTT_URL=broker.url) as hub,
+        httpx.Client(base_url=hub.url, headers=ADMIN, timeout=30) as admin,
+    ):
+        enrol(admin, "cam", kind="camera")
+        body = {"device_id": "cam", "action": "log", "protocol": "mqtt", "request_id": "run-1"}
+        admin.post("/admin/command", json=body).raise_for_status()
+        wait_until("the hub has its broker", lambda: metric(admin, "hub_mqtt_connected") == 1)
+        client.connect("127.0.0.1", broker.port)
+        client.loop_start()
+        topic = "camera/cam/run/run-1"
+        told = [client.publish(f"{topic}/chunk", orjson.dumps({"seq": n, "data": "x"}), qos=1) for n in range(chunks)]
+        told.append(client.publish(f"{topic}/result", b'{"outcome":"ok"}', qos=1))
+        wait_until("the first are stored", lambda: metric(admin, "run_chunks_total") > 0)
+        hub.kill()
+        for info in told:
+            info.wait_for_publish(30)
+        client.loop_stop()
+        before = len(stored(database_url, select(run_chunks.c.seq)))
+        assert 0 < before < chunks, "the hub died in the middle of it"
+        hub.start()
+        ended = select(runs.c.status, runs.c.chunks, runs.c.bytes)
+        wait_until("the run ended", lambda: admin.get("/admin/runs/run-1").json()["status"] == "ok", 240)
+    assert stored(database_url, ended) == [("ok", chunks, chunks)]
+    assert stored(database_url, select(run_chunks.c.seq).order_by(run_chunks.c.seq)) == [(n,) for n in range(chunks)]

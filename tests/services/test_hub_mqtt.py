@@ -14,6 +14,7 @@ from hub_broker import Mosquitto
 from hub_fcm_standin import FcmStandin
 from hub_phone import command
 from hub_support import ADMIN, RunningHub, running
+from hub_waits import STATE, begun, wait
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import select
 
@@ -61,6 +62,14 @@ def publish(port: int) -> None:
     last.wait_for_publish(10)
     client.disconnect()
     client.loop_stop()
+
+
+async def test_a_state_is_not_held_up_by_what_waits_for_the_database(site: Site) -> None:
+    asking = wait(site.hub)
+    await begun(site.hub)
+    site.broker.publish("plant/AABBCC112233/state", STATE)
+    assert (await asking)["status"] == "success"
+    assert await stored(site.hub) == [], "the output of a run is still waiting"
 
 
 async def stored(hub: RunningHub) -> list[int]:
