@@ -155,7 +155,7 @@ PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
     context_settings=PASSED_ON,
 )
 def tap(context: typer.Context, name: Name = None) -> None:
-    """Show the events in the pipeline as they pass: `vector tap` on the host, which gets all further arguments."""
+    """Show the events in the pipeline as they pass: `vector tap` on the host, with all arguments after STUDIO."""
     from studio.cli import tap
 
     tap.vector("tap", name, context.args)
@@ -166,7 +166,7 @@ def tap(context: typer.Context, name: Name = None) -> None:
     context_settings=PASSED_ON,
 )
 def top(context: typer.Context, name: Name = None) -> None:
-    """Show the pipeline's components with their rates: `vector top` on the host, which gets all further arguments."""
+    """Show the pipeline's components with their rates: `vector top` on the host, with all arguments after STUDIO."""
     from studio.cli import tap
 
     tap.vector("top", name, context.args)

@@ -101,6 +101,13 @@ def test_the_promtail_snippet_is_as_given_with_a_timestamp_stage() -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["promtail-provisioning", "promtail-journal"])
+def test_promtails_files_and_their_page_say_that_its_support_has_ended(name: str) -> None:
+    first = rendered(f"promtail/{name}.yaml").splitlines()[0]
+    assert "Promtail's support ended on 2 March 2026" in first
+    assert "Promtail's support ended on 2 March 2026" in (ROOT / "docs/logs.md").read_text()
+
+
 def test_the_event_files_path_is_the_inventorys_everywhere() -> None:
     studio = changed(logs=LOGS)
     for path in ("promtail/promtail-provisioning.yaml", "alloy/config.alloy"):
