@@ -22,6 +22,7 @@ USUAL: Final = {
     "node_timex_offset_seconds": 0.0004,
     "node_load1": 0.6,
     "node_load15": 0.5,
+    "plant_battery": 80,
     "vm_rows": 1.2e8,
     "vm_data_size_bytes": 6e7,
     "vm_cache_entries": 3200,
