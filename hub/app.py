@@ -9,7 +9,7 @@ import structlog
 from fastapi import FastAPI
 
 from hub import VERSION
-from hub.api import device, routers
+from hub.api import device, provision, routers
 from hub.device_auth import DeviceMemory
 from hub.heartbeat import Heartbeats
 from hub.hot import HotRoutes
@@ -93,7 +93,7 @@ def make_app(settings: Settings, logs: LogWriter, metrics: Metrics | None = None
         app.router.routes.extend(router.routes)
     for kind, answer in ANSWERS.items():
         app.add_exception_handler(kind, answer)
-    app.add_middleware(HotRoutes, endpoints=device.HOT)
+    app.add_middleware(HotRoutes, endpoints=device.HOT | provision.HOT)
     app.add_middleware(
         Ingress,
         metrics=metrics,

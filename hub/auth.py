@@ -60,7 +60,7 @@ def is_admin(hub: HubDep, request: Request) -> bool:
 async def admin(hub: HubDep, request: Request, _: Authorization = None) -> None:
     """Only the admin. Raises Refused (401)."""
     if not is_admin(hub, request):
-        refuse_admin(hub, request)
+        raise refuse_admin(hub, request)
 
 
 async def metrics_reader(hub: HubDep, request: Request, _: Authorization = None) -> None:
@@ -71,10 +71,11 @@ async def metrics_reader(hub: HubDep, request: Request, _: Authorization = None)
         await admin(hub, request)
 
 
-def refuse_admin(hub: HubDep, request: Request) -> None:
+def refuse_admin(hub: HubDep, request: Request) -> Refused:
+    """The refusal of who is not the admin, counted and logged. Raises Refused (429) when there were too many."""
     record("sec.admin.denied", "warning", reason="no valid admin token or session", token_id=None)
     hub.limit("login", request.client.host if request.client else "-")
-    raise Refused(401, "admin_only", "This needs the admin token (Authorization: Bearer ...) or a session.")
+    return Refused(401, "admin_only", "This needs the admin token (Authorization: Bearer ...) or a session.")
 
 
 def enrolment_token(request: Request) -> Token | None:

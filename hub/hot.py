@@ -1,10 +1,10 @@
-"""The hot path: what devices send all the time, answered without FastAPI's router and dependency solver.
+"""The hot path: what devices send all the time, or all at once, answered without FastAPI's router and solver.
 
 FastAPI has the same function as a route, and describes it in the OpenAPI; this stands in front and calls it directly.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
@@ -13,12 +13,18 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from hub.context import current
-from hub.device_auth import Device, find_device
 from hub.refusals import answer
 from hub.service import Hub
 
 Model = TypeVar("Model", bound=BaseModel)
-Endpoint = Callable[[Hub, Device, Any], Awaitable[BaseModel]]
+
+
+class Hot(NamedTuple):
+    """`endpoint(hub, caller, body)` answers; `caller` says who asks, and is asked before the body is looked at."""
+
+    caller: Callable[[Hub, Request], Awaitable[Any]]
+    endpoint: Callable[[Hub, Any, Any], Awaitable[BaseModel]]
+    body: type[BaseModel]
 
 
 class _Headers(Headers):
@@ -58,9 +64,9 @@ class _Request(Request):
 
 
 class HotRoutes:
-    """`endpoints`: what a device's POST to a path calls, and the model of its body."""
+    """`endpoints`: what a POST to a path calls."""
 
-    def __init__(self, app: ASGIApp, endpoints: Mapping[str, tuple[Endpoint, type[BaseModel]]]) -> None:
+    def __init__(self, app: ASGIApp, endpoints: Mapping[str, Hot]) -> None:
         self._app = app
         self._endpoints = endpoints
 
@@ -74,7 +80,7 @@ class HotRoutes:
             context.route = scope["path"]
         request = _Request(scope, receive)
         try:
-            content = await _content(request, *found)
+            content = await _content(request, found)
         except Exception as error:
             response = await answer(request, error)
             await response(scope, receive, send)
@@ -84,10 +90,11 @@ class HotRoutes:
             await send({"type": "http.response.body", "body": content})
 
 
-async def _content(request: Request, endpoint: Endpoint, model: type[BaseModel]) -> bytes:
+async def _content(request: Request, hot: Hot) -> bytes:
     hub: Hub = request.app.state.hub
-    device = await find_device(hub, request)
-    taken = await endpoint(hub, device, read(model, request.headers.get("content-type"), await request.body()))
+    caller = await hot.caller(hub, request)
+    body = read(hot.body, request.headers.get("content-type"), await request.body())
+    taken = await hot.endpoint(hub, caller, body)
     return taken.model_dump_json().encode()
 
 

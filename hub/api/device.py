@@ -9,9 +9,10 @@ from hub import enrol
 from hub.api.types import Body, Count, DeviceId, FcmToken, Kind, Line, RequestId, Site, TokenText, Word
 from hub.auth import bearer
 from hub.context import record, request_id
-from hub.device_auth import DeviceDep
+from hub.device_auth import DeviceDep, find_device
 from hub.errors import Refused
 from hub.heartbeat import Heartbeat
+from hub.hot import Hot
 from hub.ids import last4, new_token, parse_token
 from hub.service import HubDep
 
@@ -108,4 +109,4 @@ async def beat(hub: HubDep, device: DeviceDep, sent: Beat) -> BeatTaken:
     return BeatTaken(dedup=not fresh, request_id=taken.request_id)
 
 
-HOT: Final = {"/v1/heartbeat": (beat, Beat)}
+HOT: Final = {"/v1/heartbeat": Hot(find_device, beat, Beat)}

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
@@ -11,6 +11,7 @@ from hub import enrol
 from hub.api.types import Body, DeviceId
 from hub.auth import Authorization, enrolment_token, is_admin, refuse_admin
 from hub.errors import Refused
+from hub.hot import Hot
 from hub.provision.events import ProvisionEvents
 from hub.provision.waits import Stopping, TooManyWaits, Waiter, about
 from hub.service import HubDep
@@ -30,19 +31,19 @@ class Waited(BaseModel):
     fresh: bool
 
 
-async def _may_wait(hub: HubDep, request: Request, _: Authorization = None) -> None:
-    """The admin, or an app that holds an enrolment token."""
+async def _may_wait(hub: HubDep, request: Request, _: Authorization = None) -> Request:
+    """The request of the admin, or of an app that holds an enrolment token. Raises Refused (401)."""
     if is_admin(hub, request):
-        return
+        return request
     token = enrolment_token(request)
     if token is not None:
         hub.limit("provision", request.client.host if request.client else "-")
         try:
             await hub.db.read(lambda conn: enrol.check_token(conn, token))
-            return
+            return request
         except enrol.TokenRefused as error:
             raise error.answer() from None
-    refuse_admin(hub, request)
+    raise refuse_admin(hub, request)
 
 
 router = APIRouter(prefix="/provision", tags=["provisioning"], dependencies=[Depends(_may_wait)])
@@ -109,3 +110,6 @@ def _stopping() -> Refused:
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+HOT: Final = {"/provision/wait": Hot(_may_wait, _wait, WaitFor)}
