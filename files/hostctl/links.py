@@ -61,6 +61,9 @@ def place(paths: Paths, manifest: Manifest, who: Account) -> None:
             store.remove(path)
             if path.parent != paths.units and not any(path.parent.iterdir()):
                 path.parent.rmdir()
+    own = paths.quadlets(who.uid).parent
+    if own.is_symlink():
+        store.remove(own)
     for path, target in wanted.items():
         store.link(path, target)
     store.write(manager_drop_in(paths, who), MANAGER.encode())

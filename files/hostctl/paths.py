@@ -98,7 +98,8 @@ class Paths(NamedTuple):
         return self.root / "usr/local/sbin/hostctl"
 
     def quadlets(self, uid: int) -> Path:
-        return self.root / "etc/containers/systemd/users" / str(uid)
+        """The link to the account's units. Its folder is a real one: were that the link, every account had them."""
+        return self.root / "etc/containers/systemd/users" / str(uid) / "sensor-pipeline"
 
     def inputs(self, component: str) -> Path:
         return self.run / f"{component}.inputs"

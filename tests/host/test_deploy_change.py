@@ -256,6 +256,14 @@ def test_a_user_with_sudo_may_deploy(studio: StudioHost) -> None:
     assert restarted(before, studio.pids()) == {"vmalert"}
 
 
+@pytest.mark.parametrize(("account", "units"), [("studio", 6), ("artist", 0), ("root", 0)])
+def test_only_the_studios_account_has_its_units(studio: StudioHost, account: str, units: int) -> None:
+    """podman's generator is run for each account that logs in: another one must not start the studio a second time."""
+    generator = ["/usr/lib/systemd/user-generators/podman-user-generator", "-user", "-dryrun"]
+    said = studio.host.exec(["runuser", "-u", account, "--", *generator], check=False).stdout
+    assert said.count("[X-Container]") == units, said[-2000:]
+
+
 @pytest.mark.parametrize("login", ["root", "artist"])
 def test_over_ssh_it_is_the_same(studio: StudioHost, login: str, tmp_path: Path) -> None:
     argv = [

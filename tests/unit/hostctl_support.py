@@ -197,5 +197,5 @@ def bare(wanted: Manifest) -> dict[str, Any]:
         "tls": {"needed": "there is no certificate yet", "not_after": None},
         "broker": {"needed": "there are none yet"},
         "firewall": None,
-        "links": ["/etc/containers/systemd/users/1001"],
+        "links": ["/etc/containers/systemd/users/1001/sensor-pipeline"],
     }  # fmt: skip

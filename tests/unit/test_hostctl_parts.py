@@ -253,6 +253,20 @@ def test_links_that_lead_elsewhere_or_should_not_be_there_are_found_and_put_righ
     assert not gone.parent.exists()
 
 
+def test_the_accounts_folder_of_units_is_a_real_one_also_where_it_was_the_link_before(tmp_path: Path) -> None:
+    paths, wanted = Paths(tmp_path), manifest()
+    (paths.current / "quadlets").mkdir(parents=True)
+    own = tmp_path / "etc/containers/systemd/users/1001"
+    own.parent.mkdir(parents=True)
+    own.symlink_to(paths.current / "quadlets")
+    assert str(paths.quadlets(1001)) in links.wrong(paths, wanted, WHO)
+    links.place(paths, wanted, WHO)
+    assert links.wrong(paths, wanted, WHO) == []
+    assert not own.is_symlink()
+    assert (own / "sensor-pipeline").readlink() == paths.current / "quadlets"
+    assert not list((paths.current / "quadlets").iterdir()), "nothing was put into the generation"
+
+
 def test_a_drop_in_of_somebody_else_stays(tmp_path: Path) -> None:
     paths = Paths(tmp_path)
     other = paths.units / "monit.service.d" / "local.conf"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 BASE = Path("/var/lib/sensor-pipeline")
+UNITS = Path("/etc/containers/systemd/users")
 
 
 def entry(path: Path) -> dict[str, Any]:
@@ -52,7 +53,7 @@ def tree(uid: int | None, folders: list[str]) -> dict[str, Any]:
         "state": below(BASE / "state"),
         "extensions": below(BASE / "extensions"),
         "folders": {folder: entry(Path(folder)) for folder in folders},
-        "quadlets": entry(Path("/etc/containers/systemd/users", str(uid))) if uid is not None else {"kind": "absent"},
+        "quadlets": entry(UNITS / str(uid) / "sensor-pipeline") if uid is not None else {"kind": "absent"},
     }
 
 
