@@ -70,6 +70,23 @@ class HubHost:
             time.sleep(0.05)
         raise AssertionError(f"{account.device}: not within {limit} s; the broker says {self.login(account)}")
 
+    def let_in(self, key: dict[str, str], *names: str) -> list[Provisioned]:
+        """Devices that are provisioned one after the other, each let in by the broker in time."""
+        accounts, seconds = [], []
+        for name in names:
+            accounts.append(self.provision(name, key))
+            seconds.append(self.seconds_until(accounts[-1], welcome))
+        in_time(seconds)
+        return accounts
+
+    def shut_out(self, accounts: list[Provisioned]) -> None:
+        """Revoke devices one after the other, each refused by the broker in time."""
+        seconds = []
+        for account in accounts:
+            self.must("DELETE", f"/admin/devices/{account.device}")
+            seconds.append(self.seconds_until(account, refused))
+        in_time(seconds)
+
     def provisioned(self) -> dict[str, Any]:
         """What the host says of the accounts that the hub added."""
         return dict(self.studio.status()["provisioned"])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import requests
-from hub_host import HubHost, Provisioned, in_time, refused, welcome
+from hub_host import HubHost, Provisioned, refused, welcome
 
 from lab.run import wait_for
 
@@ -14,13 +14,8 @@ SPOOL = "/var/lib/sensor-pipeline/state/hub/accounts"
 
 def test_a_provisioned_device_is_let_in_at_once_to_its_own_topics_alone(hub: HubHost) -> None:
     key = hub.key()
-    eyes = [hub.provision("warm-up", key)]
-    seconds = []
-    for n in range(3):
-        eyes.append(hub.provision(f"eye-{n}", key))
-        seconds.append(hub.seconds_until(eyes[-1], welcome))
-    in_time(seconds)
-    eye = eyes[2]
+    hub.provision("warm-up", key)
+    _, eye, _ = hub.let_in(key, "eye-0", "eye-1", "eye-2")
     session = hub.session(eye)
     assert session.publish("camera/eye-1/telemetry", '{"temp_max": 1}') in ("Success", "No matching subscribers")
     assert session.subscribe("camera/eye-1/cmd/#").startswith("Granted")
@@ -34,11 +29,7 @@ def test_a_revoked_device_is_refused_at_once_and_the_others_are_not(hub: HubHost
     key = hub.key()
     stays, *go = [hub.provision(name, key) for name in ("stays", "goes-0", "goes-1", "goes-2")]
     hub.seconds_until(go[-1], welcome)
-    seconds = []
-    for gone in go:
-        hub.must("DELETE", f"/admin/devices/{gone.device}")
-        seconds.append(hub.seconds_until(gone, refused))
-    in_time(seconds)
+    hub.shut_out(go)
     assert welcome(hub.login(stays))
 
 
@@ -106,21 +97,11 @@ def test_with_mosquitto_it_is_the_same_and_a_revoked_devices_session_ends(changi
     studio.must_deploy()
     studio.settled(60)
     assert welcome(changing.login(eye)), "an account from before"
-    key = changing.key()
-    several, seconds = [], []
-    for n in range(3):
-        several.append(changing.provision(f"new-{n}", key))
-        seconds.append(changing.seconds_until(several[-1], welcome))
-    in_time(seconds)
-    new = several[0]
-    session = changing.session(new)
+    several = changing.let_in(changing.key(), "new-0", "new-1", "new-2")
+    session = changing.session(several[0])
     assert session.publish("camera/new-0/telemetry", "{}") in ("Success", "No matching subscribers")
     assert session.publish("camera/moved/telemetry", "{}") == "Not authorized"
-    seconds = []
-    for one in several:
-        changing.must("DELETE", f"/admin/devices/{one.device}")
-        seconds.append(changing.seconds_until(one, refused))
-    in_time(seconds)
+    changing.shut_out(several)
     wait_for("its session is ended", lambda: "disconnect" in session.answers, 5)
     session.close()
     assert welcome(changing.login(eye))
