@@ -90,7 +90,10 @@ class Provisioning:
                 path = self.directory / config.FILE
                 self.log.warning("others can read the credentials", path=str(path), advice=f"chmod 600 {path}")
         with self._step("rename the marker"):
-            durable.rename(self.directory / status.MARKER, self.directory / status.PROCESSED)
+            if status.is_asked(self.directory):
+                durable.rename(self.directory / status.MARKER, self.directory / status.PROCESSED)
+            else:
+                self.log.warning("the marker was taken away meanwhile", advice="Nothing is left to be done")
         _put_away(self.directory, noted, self.log)
 
     def _journal(self, request: ProvisionRequest) -> tuple[Journal, bool]:

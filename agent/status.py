@@ -47,7 +47,8 @@ class StatusFile:
 def _update(entry: dict[str, Any], phase: str, details: Mapping[str, object]) -> None:
     entry.update(phase=phase, updated=clock.timestamp(), **details)
     if phase == "completed":
-        entry.pop("step", None)
+        for key in ("step", "error"):
+            entry.pop(key, None)
 
 
 def _write(folder: Path, history: list[dict[str, Any]], log: Log) -> None:

@@ -306,6 +306,19 @@ def test_a_configuration_with_no_room_for_credentials_is_told_before_a_device_is
     assert not server.devices
 
 
+def test_a_marker_that_is_taken_away_meanwhile_is_no_failure(tmp_path: Path, server: ThingsboardStandin) -> None:
+    server.reset()
+    directory = prepare(tmp_path / "a", server)
+    server.hook = lambda moment: (directory / status.MARKER).unlink(missing_ok=True) if moment == "connect" else None
+    try:
+        start(directory)
+    finally:
+        server.hook = lambda moment: None
+    assert not (directory / status.PROCESSED).exists()
+    assert is_new((directory / config.FILE).read_bytes(), server)
+    assert status.describe(directory, running=False)["phase"] == "completed"
+
+
 def test_an_interrupted_attempt_of_another_serial_number_keeps_its_journaled_name(
     tmp_path: Path, server: ThingsboardStandin
 ) -> None:

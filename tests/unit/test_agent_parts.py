@@ -129,6 +129,9 @@ def test_the_status_of_a_folder_through_its_life(tmp_path: Path) -> None:
     again = status.StatusFile(tmp_path, "b", log()[0])
     again.set("in-progress", step="rename the marker", retries=1, last_failure="no connection")
     assert status.describe(tmp_path, running=True)["last_failure"] == "no connection"
+    again.set("failed", error={"message": "m", "advice": "a"})
+    status.close(tmp_path, log()[0])
+    assert "error" not in status.describe(tmp_path, running=False), "what was completed after all has not failed"
     again.set("completed", device="eye")
     (tmp_path / status.MARKER).rename(tmp_path / status.PROCESSED)
     told = status.describe(tmp_path, running=False)
