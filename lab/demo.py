@@ -130,8 +130,10 @@ def show(host: LabHost, studio: Studio) -> None:
 def show_next(host: LabHost, studio: Studio) -> None:
     """What to do next."""
     words = {"lab": ".venv/bin/python -m lab", "name": host.name, "first": studio.furnaces[0].id}
-    for what, why in NEXT:
-        print(f"  {what.format(**words):<60} {why}" if why else f"\n{what}", flush=True)
+    lines = [(what.format(**words), why) for what, why in NEXT]
+    width = max(len(what) for what, why in lines if why)
+    for what, why in lines:
+        print(f"  {what:<{width}}  {why}" if why else f"\n{what}", flush=True)
 
 
 NEXT = (
