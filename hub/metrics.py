@@ -111,6 +111,9 @@ class Metrics:
         )
         self.waiters_notified = self._counter("provision_waiters_notified_total", "Waiters notified by state messages")
         self.mqtt_refused = self._counter("hub_mqtt_refused_total", "MQTT messages that were refused", "reason")
+        self.listener_refused = self._counter(
+            "provision_listener_refused_total", "Connections that the provisioning listener ended", "reason"
+        )
         self.event_log_failures = self._counter(
             "provision_event_log_failures_total", "Lines that could not be written to the event log"
         )

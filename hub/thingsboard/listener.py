@@ -9,21 +9,23 @@ import asyncio
 import contextlib
 import functools
 import json
+import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
-from amqtt.adapters import ReaderAdapter, StreamReaderAdapter, StreamWriterAdapter, WriterAdapter
+from amqtt.adapters import StreamWriterAdapter, WriterAdapter
 from amqtt.broker import Broker
 from amqtt.contexts import Action, BrokerConfig, ListenerConfig, ListenerType
 from amqtt.errors import AMQTTError, MQTTError, NoDataError
-from amqtt.mqtt.protocol.broker_handler import BrokerProtocolHandler
 from amqtt.session import Session
 from amqtt.utils import gen_client_id
 
 from hub.context import RequestContext, current
 from hub.ids import new_request_id
+from hub.limits import RateLimit
+from hub.thingsboard.packets import Handler, NotServed, connect
 from hub.thingsboard.provision import failure, provision
 from hub.thingsboard.request import MAX_BYTES
 
@@ -38,26 +40,18 @@ SESSION_SECONDS: Final = 60.0
 CONNECTIONS: Final = 4_000
 BACKLOG: Final = 2_048
 """Connections that may wait to be accepted: a fleet that gets its power back comes all at once."""
-HEADER_BYTES: Final = 512
+LINES_PER_MINUTE: Final = 10
 Ask = Callable[[bytes, str, str], Any]
-
-
-class _Limited(StreamReaderAdapter):  # type: ignore[misc]
-    """A packet that says it is larger than any request can be ends the connection."""
-
-    async def read(self, n: int = -1) -> bytes:
-        if n > MAX_BYTES + 2 * HEADER_BYTES:
-            raise NoDataError("a packet is too large")
-        data: bytes = await super().read(n)
-        return data
+Refused = Callable[[str, str], None]
 
 
 class ProvisionBroker(Broker):  # type: ignore[misc]
-    """`ask(payload, peer, request id)` makes the answer."""
+    """`ask(payload, peer, request id)` makes the answer; `refused(reason, peer)` is told of who is cut off."""
 
-    def __init__(self, config: BrokerConfig, ask: Ask) -> None:
+    def __init__(self, config: BrokerConfig, ask: Ask, refused: Refused) -> None:
         super().__init__(config)
         self._ask = ask
+        self._refused = refused
         self._open = 0
         self._welcome: set[str] = set()
 
@@ -73,25 +67,33 @@ class ProvisionBroker(Broker):  # type: ignore[misc]
         """Serve a connection, for a minute at most."""
         adapter = StreamWriterAdapter(writer)
         if self._open >= CONNECTIONS:
-            await adapter.close()
+            self._refused("too many connections", _peer(writer))
+            writer.close()
             return
         self._open += 1
         try:
             async with asyncio.timeout(SESSION_SECONDS):
-                await self._client_connected(listener_name, _Limited(reader), adapter)
-        except (TimeoutError, OSError, AMQTTError, MQTTError, NoDataError, asyncio.IncompleteReadError):
+                await self._client_connected(listener_name, reader, adapter)
+        except (TimeoutError, OSError, AMQTTError, MQTTError, NoDataError):
             pass
         except Exception as error:
-            log.warning("provision.listener.bad_client", reason=f"{type(error).__name__}: {error}"[:200])
+            self._refused(type(error).__name__, _peer(writer))
         finally:
             self._open -= 1
             with contextlib.suppress(Exception):
                 writer.close()
 
     async def _initialize_client_session(
-        self, reader: ReaderAdapter, writer: WriterAdapter, remote_address: str, remote_port: int
-    ) -> tuple[BrokerProtocolHandler, Session]:
-        handler, session = await super()._initialize_client_session(reader, writer, remote_address, remote_port)
+        self, reader: asyncio.StreamReader, writer: WriterAdapter, remote_address: str, remote_port: int
+    ) -> tuple[Handler, Session]:
+        try:
+            handler, session = await connect(reader, writer, self.plugins_manager)
+        except NotServed as error:
+            self._refused(str(error), remote_address)
+            raise
+        except (OSError, asyncio.IncompleteReadError) as error:
+            raise AMQTTError("gone") from error
+        handler.refused = self._refused
         welcome = USER in {session.username, session.client_id}
         session.client_id = gen_client_id() + new_request_id()
         session.clean_session = True
@@ -116,7 +118,7 @@ class ProvisionBroker(Broker):  # type: ignore[misc]
         return action is Action.SUBSCRIBE and topic == RESPONSE
 
     async def _handle_message_delivery(
-        self, client_session: Session, handler: BrokerProtocolHandler, wait_deliver: "asyncio.Future[Any]"
+        self, client_session: Session, handler: Handler, wait_deliver: "asyncio.Future[Any]"
     ) -> bool:
         message = wait_deliver.result()
         if message is None:
@@ -153,9 +155,22 @@ async def listener(hub: "Hub") -> AsyncIterator[None]:
         finally:
             current.reset(token)
 
-    broker = ProvisionBroker(config, ask)
+    lines = RateLimit(LINES_PER_MINUTE)
+
+    def refused(reason: str, peer: str) -> None:
+        hub.metrics.listener_refused.labels(reason).inc()
+        if not lines.take("all"):
+            log.warning("provision.listener.refused", reason=reason, ip=peer)
+
+    # It has lines for what clients send, as many as they like.
+    logging.getLogger("amqtt").setLevel(logging.CRITICAL)
+    broker = ProvisionBroker(config, ask, refused)
     await broker.start()
     try:
         yield
     finally:
         await broker.shutdown()
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    return str((writer.get_extra_info("peername") or ("-",))[0])

@@ -183,3 +183,96 @@ async def test_thingsboards_own_sdk_provisions_unchanged(listening: tuple[Runnin
     assert (token["status"], token["credentialsValue"]) == ("SUCCESS", "sdk-token-1")
     assert basic["credentialsValue"] == {"clientId": "c", "userName": "u", "password": "p"}
     assert wrong is None or wrong["status"] == "NOT_FOUND"
+
+
+CONNECT = bytes([0x10, 12 + 11]) + b"\x00\x04MQTT\x04\x82\x00\x3c" + b"\x00\x00" + b"\x00\x09provision"
+
+
+def publish(payload: bytes, topic: bytes = b"/provision/request") -> bytes:
+    """A PUBLISH with QoS 0 of any size."""
+    body = len(topic).to_bytes(2, "big") + topic + payload
+    length, left = b"", len(body)
+    while left or not length:
+        left, digit = left >> 7, left & 0x7F
+        length += bytes([digit | (0x80 if left else 0)])
+    return b"\x30" + length + body
+
+
+def until_closed(port: int, *parts: bytes) -> bytes:
+    """What a raw client reads until the hub closes, which must be soon."""
+    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+        got = b""
+        try:
+            for part in parts:
+                connection.sendall(part)
+            while more := connection.recv(4096):
+                got += more
+        except (ConnectionResetError, BrokenPipeError):
+            pass
+        return got
+
+
+PUBCOMPS = b"\x70\x02\x00\x01" * 10_000
+ENDED = {
+    "a packet that is too large, whose payload are packets": ("too large", [CONNECT, publish(PUBCOMPS * 5)]),
+    "packets without end": ("too many packets", [CONNECT, PUBCOMPS]),
+    "packets in a packet that amqtt gives up": ("malformed", [CONNECT, publish(PUBCOMPS[:40_000], b"a/#")]),
+    "a length that is none": ("not MQTT", [CONNECT, b"\x30\xff\xff\xff\xff\x7f"]),
+    "a packet that only a server sends": ("not MQTT", [CONNECT, b"\x20\x02\x00\x00"]),
+    "HTTP": ("not MQTT", [b"GET /"]),
+    "TLS": ("not MQTT", [b"\x16\x03\x01"]),
+    "another protocol's CONNECT": ("not MQTT", [b"\x10\x0c\x00\x04ABCD\x04\x02\x00\x3c\x00\x00"]),
+    "an empty CONNECT": ("not MQTT", [b"\x10\x00"]),
+    "a CONNECT that ends too early": ("malformed", [b"\x10\x07\x00\x04MQTT\x04"]),
+}
+
+
+@pytest.mark.parametrize("case", ENDED)
+async def test_what_is_no_mqtt_or_too_much_ends_the_connection_at_once(
+    listening: tuple[RunningHub, int], case: str
+) -> None:
+    hub, port = listening
+    reason, parts = ENDED[case]
+    began = time.monotonic()
+    got = await in_thread(until_closed, port, *parts)
+    assert time.monotonic() - began < 5
+    assert got[:4] == (b"\x20\x02\x00\x00" if parts[0] is CONNECT else b"")
+    await hub.until(lambda: hub.metric("provision_listener_refused_total", reason=reason) == 1)
+    (line,) = hub.lines("provision.listener.refused")
+    assert (line["level"], line["reason"], line["ip"]) == ("warning", reason, "127.0.0.1")
+    assert hub.lines("log") == [], "amqtt says nothing of what a client sends"
+
+
+async def test_other_versions_of_mqtt_are_told_that_they_are_not_spoken(listening: tuple[RunningHub, int]) -> None:
+    hub, port = listening
+    five = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x00"
+    three_one = b"\x10\x0f\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x01a"
+    assert await in_thread(until_closed, port, five) == b"\x20\x03\x00\x84\x00"
+    assert await in_thread(until_closed, port, three_one) == b"\x20\x02\x00\x01"
+    codes: list[Any] = []
+
+    def paho_5() -> None:
+        client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        client.on_connect = lambda _c, _u, _f, code, _p: codes.append(code.value)
+        client.connect("127.0.0.1", port)
+        client.loop_start()
+        deadline = time.monotonic() + 10
+        while not codes and time.monotonic() < deadline:
+            time.sleep(0.01)
+        client.loop_stop()
+
+    await in_thread(paho_5)
+    assert codes[0] == 0x84
+    assert hub.metric("provision_listener_refused_total", reason="protocol version") >= 3
+
+
+async def test_the_log_does_not_grow_with_what_clients_do(listening: tuple[RunningHub, int]) -> None:
+    hub, port = listening
+
+    def work() -> None:
+        for _ in range(100):
+            until_closed(port, b"GET /")
+
+    await in_thread(work)
+    assert hub.metric("provision_listener_refused_total", reason="not MQTT") == 100
+    assert 10 <= len(hub.lines("provision.listener.refused")) <= 12

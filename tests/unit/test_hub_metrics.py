@@ -39,6 +39,7 @@ GOLDEN = {
     "hub_event_loop_lag_seconds": (),
     "hub_mqtt_connected": (),
     "hub_mqtt_refused": ("reason",),
+    "provision_listener_refused": ("reason",),
     "hub_rate_limited": ("limit",),
 }
 RECORDED = """\
