@@ -14,7 +14,17 @@ from typing import Any
 from unittest import mock
 
 import pytest
-from services.agent_cases import NAME, OLD, SERIAL, faults_after_restart, faults_of, in_memory, is_new, prepare, start
+from services.agent_cases import (
+    NAME,
+    OLD,
+    SERIAL,
+    faults_after_restart,
+    faults_of,
+    in_memory,
+    is_new,
+    prepare,
+    start,
+)
 from standins.thingsboard_standin import ThingsboardStandin
 
 from agent import cli, config, status
@@ -123,6 +133,39 @@ def test_a_real_disk_that_cannot_be_written(
     assert seconds < 10
     assert done.stdout == OLD.decode()
     assert not server.devices, "a device was made that could not be kept"
+
+
+SILENT = """
+import socket, subprocess, sys
+silent = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(2)]
+for number, one in enumerate(silent, 1):
+    one.bind((f"127.0.0.{number}", 53))
+agent = subprocess.Popen([sys.executable, "-m", "agent", "provision", "--dir", sys.argv[1], "--log", "json"],
+                         stderr=subprocess.PIPE, text=True)
+for line in agent.stderr:
+    print(line, end="", flush=True)
+    if "trying again" in line:
+        break
+agent.kill()
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has name servers of its own")
+def test_name_servers_that_never_answer_are_told_of_within_ten_seconds(
+    tmp_path: Path, server: ThingsboardStandin
+) -> None:
+    directory = prepare(tmp_path / "a", server)
+    request = {"server": "mqtts://hub.local", "provision_device_key": "key", "provision_device_secret": "secret"}
+    (directory / "provision.json").write_text(json.dumps(request))
+    (tmp_path / "resolv.conf").write_text("nameserver 127.0.0.1\nnameserver 127.0.0.2\nsearch lan\n")
+    script = 'ip link set lo up; mount --bind "$1/resolv.conf" /etc/resolv.conf; exec "$2" -c "$3" "$1/a"'
+    command = ["unshare", "--net", "--mount", "sh", "-ec", script, "sh", str(tmp_path), sys.executable, SILENT]
+    begun = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["event"] == "network failure, trying again"
+    assert "name resolution" in told["error"]
+    assert 2 < time.monotonic() - begun < 14, "8 s of waiting, and a start on a busy machine"
 
 
 def test_a_read_only_configuration_is_left_alone(tmp_path: Path, server: ThingsboardStandin) -> None:
