@@ -27,7 +27,7 @@ app = typer.Typer(
         "studio diff rosewood            what would a deploy change on its host?",
         "studio deploy rosewood          do it",
         "studio verify rosewood          is everything as it should be?",
-        "studio status rosewood          what runs, how warm are the furnaces, what alerts?",
+        "studio status rosewood          what runs, how warm is it, what alerts?",
         "studio rollback rosewood        back to what was there before",
     ),
 )
