@@ -58,6 +58,7 @@ def make_app(settings: Settings, logs: LogWriter, metrics: Metrics | None = None
         limits = Limits(
             RateLimit(settings.rate_register),
             RateLimit(settings.rate_device),
+            RateLimit(settings.rate_device),
             RateLimit(settings.rate_login),
             RateLimit(settings.rate_provision),
         )

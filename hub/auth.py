@@ -24,6 +24,11 @@ def bearer(header: str | None) -> str | None:
     return value.strip() if scheme.lower() == "bearer" and value else None
 
 
+def address(request: Request) -> str:
+    """Where a request comes from."""
+    return request.client.host if request.client else "-"
+
+
 def session_cookie(admin_token: str, now: float) -> str:
     """A session: when it ends, and a signature with a key made of the admin token."""
     until = str(int(now) + SESSION_SECONDS)
@@ -74,7 +79,7 @@ async def metrics_reader(hub: HubDep, request: Request, _: Authorization = None)
 def refuse_admin(hub: HubDep, request: Request) -> Refused:
     """The refusal of who is not the admin, counted and logged. Raises Refused (429) when there were too many."""
     record("sec.admin.denied", "warning", reason="no valid admin token or session", token_id=None)
-    hub.limit("login", request.client.host if request.client else "-")
+    hub.limit("login", address(request))
     return Refused(401, "admin_only", "This needs the admin token (Authorization: Bearer ...) or a session.")
 
 

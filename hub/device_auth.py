@@ -10,10 +10,10 @@ from typing import Annotated, Final, NamedTuple
 from fastapi import Depends, Request
 from sqlalchemy import Connection, select
 
-from hub.auth import Authorization, bearer
+from hub.auth import Authorization, address, bearer
 from hub.context import current, record
 from hub.errors import Refused
-from hub.ids import digest, last4, parse_token, same
+from hub.ids import last4, parse_token, same
 from hub.service import HubDep
 from hub.store import Database
 from hub.store.database import Work
@@ -103,7 +103,24 @@ def _denied(reason: str, token_id: str | None, event: str = "sec.device.denied",
 
 
 async def find_device(hub: HubDep, request: Request) -> Device:
-    """The device of the request's token or signature. Raises Refused (401 or 429)."""
+    """The device of the request's token or signature. Raises Refused (401 or 429).
+
+    A token's id is no secret: only who has the token uses up what its device may ask, others what their address may.
+    """
+    try:
+        device = await _authenticated(hub, request)
+    except Refused as refusal:
+        if refusal.status == 401:
+            hub.limit("denied", address(request))
+        raise
+    hub.limit("device", device.token_id)
+    context = current.get()
+    if context is not None:
+        context.device_id, context.alias = device.device_id, device.alias
+    return device
+
+
+async def _authenticated(hub: HubDep, request: Request) -> Device:
     header = request.headers.get("authorization", "")
     signed = None
     if header.startswith(SCHEME):
@@ -114,25 +131,30 @@ async def find_device(hub: HubDep, request: Request) -> Device:
     if signed is None and hub.settings.hmac_required:
         told = f"Devices must sign their requests here ({SCHEME})."
         raise _denied("not signed", token.id if token else None, "sec.hmac.invalid", told)
-    if signed is None and token is None:
-        hub.limit("device", request.client.host if request.client else "-")
-        raise _denied("no device token", None)
     token_id = signed[1] if signed else token.id if token else ""
-    hub.limit("device", token_id)
-    memory: DeviceMemory = request.app.state.device_memory
-    known = memory.kept(token_id) or await memory.find(hub.db, token_id)
-    expected = known.token_hash if known else digest("")
-    if signed:
-        await _check_signature(hub, request, signed, expected)
-    good = signed is not None or (token is not None and same(token.hash, expected))
-    if known is None or not good:
+    if not token_id:
+        raise _denied("no device token", None)
+    known = await _known(hub, request, token_id)
+    if known is None:
         raise _denied("unknown token", token_id, "sec.hmac.invalid" if signed else "sec.device.denied")
+    if signed:
+        await _check_signature(hub, request, signed, known.token_hash)
+    elif token is None or not same(token.hash, known.token_hash):
+        raise _denied("unknown token", token_id)
     if known.revoked_at is not None:
         raise _denied("device revoked", token_id)
-    context = current.get()
-    if context is not None:
-        context.device_id, context.alias = known.device.device_id, known.device.alias
     return known.device
+
+
+async def _known(hub: HubDep, request: Request, token_id: str) -> _Known | None:
+    """What the database says; it is not asked for an address that made up too many ids. Raises Refused (429)."""
+    memory: DeviceMemory = request.app.state.device_memory
+    known = memory.kept(token_id)
+    if known is None:
+        if not hub.limits.device.knows(token_id):
+            hub.limited("denied", address(request))
+        known = await memory.find(hub.db, token_id)
+    return known
 
 
 async def _check_signature(hub: HubDep, request: Request, signed: re.Match[str], key: str) -> None:
@@ -144,6 +166,7 @@ async def _check_signature(hub: HubDep, request: Request, signed: re.Match[str],
     if abs(time.time() - int(timestamp)) > SKEW_SECONDS:
         off = "the device's clock is off by more than 5 minutes"
         raise _denied(off, token_id, "sec.hmac.invalid", f"It is signed well, but {off}; set it and sign anew.")
+    hub.limited("device", token_id)
     if not await hub.nonces.store(f"{token_id}:{nonce}"):
         raise _denied("replayed", token_id, "sec.hmac.invalid", "This nonce was used before; sign each request anew.")
 

@@ -29,6 +29,9 @@ from hub.thingsboard.accounts import Accounts
 class Limits:
     register: RateLimit
     device: RateLimit
+    """By the id of a token whose secret was right."""
+    denied: RateLimit
+    """Who is no device, by address."""
     login: RateLimit
     provision: RateLimit
 
@@ -60,8 +63,13 @@ class Hub:
 
     def limit(self, name: str, caller: str) -> None:
         """Count a request of a caller. Raises Refused (429) when there were too many."""
-        limiter: RateLimit = getattr(self.limits, name)
-        wait = limiter.take(caller)
+        self._refuse(name, getattr(self.limits, name).take(caller))
+
+    def limited(self, name: str, caller: str) -> None:
+        """The same, and the request is not counted yet."""
+        self._refuse(name, getattr(self.limits, name).wait(caller))
+
+    def _refuse(self, name: str, wait: int) -> None:
         if wait:
             self.metrics.rate_limited.labels(name).inc()
             record("sec.ratelimit", "warning", reason=name, token_id=None)
