@@ -22,7 +22,8 @@ from hub.service import Hub, HubDep
 router = APIRouter(tags=["live page"])
 docs_router = APIRouter()
 FOLDER: Final = Path(__file__).parent.parent / "page"
-ASSETS: Final = {"page.js": "text/javascript", "docs.js": "text/javascript", "page.css": "text/css"}
+SCRIPTS: Final = ("page.js", "dom.js", "output.js", "furnaces.js", "chart.js", "docs.js")
+ASSETS: Final = dict.fromkeys(SCRIPTS, "text/javascript") | {"page.css": "text/css"}
 PING_SECONDS: Final = 15
 SEND_SECONDS: Final = 10
 MOST_PAGES: Final = 1000

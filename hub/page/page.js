@@ -1,49 +1,20 @@
-"use strict";
-// Everything that comes from outside goes into the page as text, never as markup.
-const OUTPUT_CHARS = 20000;
-// A temperature that is older than this says nothing of the furnace now.
-const SILENT_SECONDS = 180;
-const runs = new Map();
-let offset = 0;
+import { $, ago, card, el, fill, now, setClock, span } from "./dom.js";
+import { furnaces } from "./furnaces.js";
+import { Output } from "./output.js";
+
+const runs = new Map(); // request id: its article, Output and created_at
+let oldest = 0; // of the runs that the hub shows; older ones are not shown here either
 let stream = null;
 let asked = false;
 
-const $ = (id) => document.getElementById(id);
-
-function el(tag, text, cls) {
-  const made = document.createElement(tag);
-  if (text !== undefined && text !== null) made.textContent = text;
-  if (cls) made.className = cls;
-  return made;
-}
-
-function fill(id, items, empty) {
-  $(id).replaceChildren(...(items.length ? items : [el("p", empty, "dim")]));
-}
-
-function ago(ms) {
-  if (ms === null || ms === undefined) return "never";
-  const s = Math.max(0, Math.round((Date.now() + offset - ms) / 1000));
-  if (s < 90) return `${s} s ago`;
-  if (s < 5400) return `${Math.round(s / 60)} min ago`;
-  if (s < 129600) return `${Math.round(s / 3600)} h ago`;
-  return `${Math.round(s / 86400)} days ago`;
-}
-
-function card(title, state, cls, detail) {
-  const made = el("article");
-  const head = el("h3", title);
-  head.append(" ", el("span", state, cls));
-  made.append(head, el("p", detail, "dim"));
-  return made;
-}
-
 function device(d) {
-  const state = d.revoked_at ? "revoked" : d.status || "";
+  const silent = d.last_seen_at === null ? 0 : now() - d.last_seen_at;
+  const stale = silent > d.silent_after_s * 1000;
+  const [state, cls] = d.revoked_at ? ["revoked", "bad"] : stale ? [`silent for ${span(silent)}`, "dim"] : [d.status || "", "good"];
+  const before = stale && !d.revoked_at && d.status ? `, it was ${d.status}` : "";
   const battery = d.battery_pct === null ? "" : `, battery ${d.battery_pct} %`;
   const where = d.site ? `, ${d.site}` : "";
-  return card(d.alias || d.device_id, state, d.revoked_at ? "bad" : "good",
-    `${d.kind}${where}${battery}, last seen ${ago(d.last_seen_at)}`);
+  return card(d.alias || d.device_id, state, cls, `${d.kind}${where}${before}${battery}, last seen ${ago(d.last_seen_at)}`);
 }
 
 function wait(w) {
@@ -63,48 +34,49 @@ function runCard(run) {
   const made = card(`${run.action} on ${run.device_id}`, run.status, cls,
     `${run.protocol}, ${run.bytes} bytes, ${ago(run.created_at)}${run.error ? ", " + run.error : ""}`);
   made.dataset.run = run.request_id;
-  const pre = el("pre");
-  pre.hidden = true;
-  made.append(pre);
   return made;
 }
 
-function showRun(run) {
-  const known = runs.get(run.request_id);
+// Its output is never moved: what is moved scrolls back to its beginning.
+function showRun(run, tail) {
   const made = runCard(run);
-  const output = known ? known.querySelector("pre") : made.querySelector("pre");
-  made.querySelector("pre").replaceWith(output);
-  if (known) known.replaceWith(made);
+  const known = runs.get(run.request_id);
+  if (known) for (const part of ["h3", "p"]) known.article.querySelector(part).replaceWith(made.querySelector(part));
   else {
+    const output = new Output(run.request_id);
+    made.append(output.pre);
     if (!runs.size) $("runs").replaceChildren();
     $("runs").prepend(made);
+    runs.set(run.request_id, { article: made, output, created: run.created_at });
   }
-  runs.set(run.request_id, made);
-  while (runs.size > 40) {
-    const oldest = runs.keys().next().value;
-    runs.get(oldest).remove();
-    runs.delete(oldest);
-  }
-  return output;
+  const { output } = runs.get(run.request_id);
+  output.add(tail);
+  output.reconcile(run.chunks, tail);
 }
 
-function showChunk(chunk) {
-  const made = runs.get(chunk.request_id);
-  if (!made) return;
-  const output = made.querySelector("pre");
-  if (output.querySelector(`[data-seq="${Number(chunk.seq)}"]`)) return;
-  const part = el("span", chunk.text, chunk.stream === "stderr" ? "stderr" : "");
-  part.dataset.seq = chunk.seq;
-  const after = [...output.children].find((e) => Number(e.dataset.seq) > chunk.seq);
-  output.insertBefore(part, after || null);
-  output.hidden = false;
-  while (output.textContent.length > OUTPUT_CHARS && output.children.length > 1) output.firstChild.remove();
-  output.scrollTop = output.scrollHeight;
+// All that is shown is looked after: of what the hub does not show any more, nothing would tell what was missed.
+function dropOld(shown) {
+  oldest = shown.length ? shown[shown.length - 1].created_at : 0;
+  for (const [id, { article, created }] of [...runs]) {
+    if (created >= oldest) continue;
+    article.remove();
+    runs.delete(id);
+  }
+}
+
+function runEvent(run) {
+  if (run.created_at >= oldest) showRun(run, []);
+}
+
+function showChunk({ request_id: id, ...piece }) {
+  if (runs.has(id)) runs.get(id).output.add([piece]);
 }
 
 function health(view) {
-  const items = view.health.map((h) => card(h.part,
-    h.ok === null ? "not set up" : h.ok ? "fine" : "away", h.ok === null ? "dim" : h.ok ? "good" : "bad", ""));
+  const items = view.health.map(({ part, ok, why }) => {
+    const [state, cls] = ok === null ? ["not set up", "dim"] : !ok ? ["away", "bad"] : why ? ["problem", "warn"] : ["fine", "good"];
+    return card(part, state, cls, why || "");
+  });
   for (const [part, text] of Object.entries(view.problems)) items.push(card(part, "problem", "bad", text));
   return items;
 }
@@ -114,7 +86,7 @@ async function load() {
   if (answer.status === 401) { location.href = "/login"; return null; }
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   const view = await answer.json();
-  offset = view.now - Date.now();
+  setClock(view.now);
   document.title = view.title;
   $("title").textContent = view.title;
   fill("devices", view.devices.map(device), "No device is known yet.");
@@ -122,10 +94,8 @@ async function load() {
   fill("alerts", view.problem ? [el("p", view.problem, "warn")] : view.alerts.map(alertCard), "Nothing is firing.");
   fill("health", health(view), "");
   if (!view.runs.length && !runs.size) fill("runs", [], "No command was sent yet.");
-  for (const run of [...view.runs].reverse()) {
-    showRun(run);
-    run.output.forEach((part) => showChunk({ request_id: run.request_id, ...part }));
-  }
+  for (const run of [...view.runs].reverse()) showRun(run, run.output);
+  dropOld(view.runs);
   return view;
 }
 
@@ -133,61 +103,6 @@ function later() {
   if (asked) return;
   asked = true;
   setTimeout(() => { asked = false; load().catch(() => {}); }, 500);
-}
-
-const SVG = "http://www.w3.org/2000/svg";
-function svg(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  return made;
-}
-
-function chart(f) {
-  const values = f.points.map((p) => p[1]).concat([f.low, f.high].filter((v) => v !== null));
-  const low = Math.min(...values), high = Math.max(...values), room = (high - low) * 0.1 || 10;
-  const end = (Date.now() + offset) / 1000;
-  const x = (t) => ((t - (end - 86400)) / 86400) * 1000;
-  const y = (v) => 200 - ((v - (low - room)) / (high - low + 2 * room)) * 200;
-  const made = svg("svg", { viewBox: "0 0 1000 200", preserveAspectRatio: "none", role: "img", "aria-label": `${f.label || f.id}: temperature of 24 hours` });
-  for (const limit of [f.low, f.high]) {
-    if (limit !== null) made.append(svg("line", { class: "limit", x1: 0, x2: 1000, y1: y(limit), y2: y(limit) }));
-  }
-  let path = "";
-  f.points.forEach(([t, v], i) => {
-    const gap = i === 0 || t - f.points[i - 1][0] > 900;
-    path += `${gap ? "M" : "L"}${x(t).toFixed(1)} ${y(v).toFixed(1)}`;
-  });
-  made.append(svg("path", { class: "line", d: path }));
-  const [at, mean] = f.points[f.points.length - 1];
-  made.append(svg("path", { class: "end", d: `M${x(at).toFixed(1)} ${y(mean).toFixed(1)}h0` }));
-  return made;
-}
-
-function furnace(f) {
-  // Points are means of five minutes: what it is now is the newest sample.
-  const mean = f.points.length ? f.points[f.points.length - 1][1] : null;
-  const last = f.newest === null ? mean : f.newest;
-  const out = last !== null && ((f.low !== null && last < f.low) || (f.high !== null && last > f.high));
-  const silent = f.age_s === null || f.age_s > SILENT_SECONDS;
-  const degrees = (limit) => (limit === null ? "–" : Math.round(limit));
-  const limits = f.low !== null || f.high !== null ? `limits ${degrees(f.low)} to ${degrees(f.high)} °C, ` : "";
-  const state = last === null ? "no data" : silent ? `silent, was ${last} °C` : `${last} °C`;
-  const made = card(f.label || f.id, state, silent || last === null || out ? "bad" : "good",
-    `${limits}last sample ${f.age_s === null ? "not in 24 hours" : f.age_s + " s ago"}`);
-  if (f.points.length) made.append(chart(f));
-  return made;
-}
-
-async function furnaces() {
-  try {
-    const answer = await fetch("/live/furnaces");
-    const found = await answer.json();
-    const items = found.furnaces.map(furnace);
-    if (found.problem) items.unshift(el("p", found.problem, "warn"));
-    fill("furnaces", items, "No furnace has sent a temperature in the last 24 hours.");
-  } catch {
-    fill("furnaces", [el("p", "The hub does not answer.", "bad")], "");
-  }
 }
 
 function connect(lastId) {
@@ -199,7 +114,7 @@ function connect(lastId) {
     $("link").className = "bad";
     if (stream.readyState === EventSource.CLOSED) setTimeout(start, 3000);
   };
-  stream.addEventListener("run", (e) => showRun(JSON.parse(e.data)));
+  stream.addEventListener("run", (e) => runEvent(JSON.parse(e.data)));
   stream.addEventListener("chunk", (e) => showChunk(JSON.parse(e.data)));
   stream.addEventListener("changed", later);
   stream.addEventListener("reset", later);

@@ -1,7 +1,9 @@
 """Fixtures of the hub's tests, named by them in `pytest_plugins`."""
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hub_fcm_standin import FcmStandin
@@ -10,10 +12,25 @@ from hub_support import Postgres, RunningHub, postgres_server, running
 
 from lab.ports import free_port
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    from playwright.sync_api import sync_playwright  # few tests need it
+
+    found = shutil.which("chromium")
+    assert found, "these tests need Chromium: apt-get install chromium"
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,36 +1,27 @@
 """The live page in a real browser, against real servers."""
 
 import contextlib
+import itertools
+import json
 import re
-import shutil
+import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from hub_servers import enrol, real_hub
+from hub_browser import DESK, PHONE, logged_in, screenshot
+from hub_servers import enrol, real_hub, wait_until
 from hub_stack import alertmanager, fire_alert, furnace_day, furnace_now, victoriametrics, write_page_config
-from hub_support import ADMIN, ADMIN_TOKEN
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from hub_support import ADMIN
+from playwright.sync_api import Browser, Page, expect
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.services]
-ARTIFACTS = Path(__file__).parents[2] / "out" / "hub-page"
-PHONE = {"width": 390, "height": 844}
-DESK = {"width": 1280, "height": 900}
 HOSTILE = "<img src=x onerror=\"document.title='owned'\">"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = shutil.which("chromium")
-    assert found, "these tests need Chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +43,6 @@ def studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         }
         with real_hub(folder, **given) as client:
             yield client
-
-
-def logged_in(browser: Browser, client: httpx.Client, viewport: Any) -> Page:
-    page = browser.new_context(viewport=viewport).new_page()
-    page.goto(str(client.base_url))
-    page.get_by_label("Admin token").fill(ADMIN_TOKEN)
-    page.get_by_role("button", name="Log in").click()
-    expect(page.locator("#link")).to_have_text("live", timeout=15_000)
-    return page
-
-
-def screenshot(page: Page, name: str) -> None:
-    ARTIFACTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=ARTIFACTS / f"{name}.png", full_page=True)
 
 
 def test_the_page_shows_what_happens_as_it_happens(browser: Browser, studio: httpx.Client) -> None:
@@ -91,7 +68,8 @@ def test_the_page_shows_what_happens_as_it_happens(browser: Browser, studio: htt
     expect(main).to_contain_text("limits 1050 to 1180 °C")
     expect(main).to_contain_text(re.compile(r"last sample \d\d? s ago"))
     expect(main.locator("h3 .bad")).to_have_text("950 °C")
-    expect(main.locator("svg .limit")).to_have_count(2)
+    expect(main.locator("svg line.limit")).to_have_count(2)
+    expect(main.locator("svg text.limit")).to_have_text(["1050 °C", "1180 °C"])
     expect(main.locator("svg .end")).to_have_count(1)
     assert (main.locator("svg .line").get_attribute("d") or "").count("L") > 200
     for part in ("VictoriaMetrics", "Alertmanager"):
@@ -148,6 +126,108 @@ def test_the_http_interface_explains_itself_without_internet(browser: Browser, s
     assert {httpx.URL(url).host for url in asked} <= {"127.0.0.1"}
 
 
+def numbers(page: Page, selector: str) -> list[dict[str, Any]]:
+    """The texts of charts: what each says, where it is, and its size, in pixels."""
+    found: list[dict[str, Any]] = page.locator(selector).evaluate_all(
+        "all => all.map(e => { const { left, right, top, bottom } = e.getBoundingClientRect();"
+        " return { text: e.textContent, left, right, top, bottom, size: parseFloat(getComputedStyle(e).fontSize) } })"
+    )
+    return found
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK])
+def test_a_chart_has_numbers_that_can_be_read(browser: Browser, studio: httpx.Client, viewport: dict[str, int]) -> None:
+    page = logged_in(browser, studio, viewport)
+    for furnace in ("Main furnace", "Glory hole"):
+        chart = f"#furnaces article:has-text('{furnace}') figure"
+        expect(page.locator(chart)).to_be_visible()
+        scale, below = numbers(page, f"{chart} .scale text"), numbers(page, f"{chart} .plot text")
+        limits = ["1050 °C", "1180 °C"] if furnace == "Main furnace" else []
+        values = {float(found["text"].removesuffix(" °C")) for found in scale if found["text"] not in limits}
+        assert len(values) >= 2, "also a furnace without limits has a scale"
+        lowest, highest = (900, 1300) if limits else (1150, 1300)
+        assert all(lowest <= value <= highest for value in values)
+        assert [found["text"] for found in scale if found["text"] in limits] == limits
+        hours = [found for found in below if found["text"] != "now"]
+        assert len(hours) >= 2
+        assert {found["text"] for found in hours} <= {"00:00", "06:00", "12:00", "18:00"}
+        middles = [(found["left"] + found["right"]) / 2 for found in hours]
+        wide = page.locator(f"{chart} > .plot").evaluate("e => e.getBoundingClientRect().width")
+        for later, earlier in itertools.pairwise(middles):
+            assert later - earlier == pytest.approx(wide / 4, abs=1), "six hours of 24"
+        for row in (scale, below):
+            for one, other in itertools.combinations(row, 2):
+                apart = one["right"] <= other["left"] or other["right"] <= one["left"]
+                assert apart or one["bottom"] <= other["top"] + 4 or other["bottom"] <= one["top"] + 4, (one, other)
+        for found in (*scale, *below):
+            assert found["size"] >= 12
+            assert 0 <= found["left"] < found["right"] <= viewport["width"]
+
+
+def test_a_storage_or_a_hub_that_is_away_leaves_the_last_picture_and_says_that_nothing_is_known(
+    browser: Browser, tmp_path: Path
+) -> None:
+    with contextlib.ExitStack() as hub, contextlib.ExitStack() as storage:
+        tsdb = storage.enter_context(victoriametrics(tmp_path))
+        furnace_day(tsdb, "main", 1090)
+        config = str(write_page_config(tmp_path))
+        client = hub.enter_context(real_hub(tmp_path, HUB_TSDB_URL=tsdb, HUB_PAGE_CONFIG=config))
+        page = logged_in(browser, client, PHONE)
+        page.clock.install()
+        page.reload()
+        main, hole = (page.locator("#furnaces article").filter(has_text=name) for name in ("Main", "Glory hole"))
+        expect(main.locator("h3 .good")).to_have_text(re.compile(r"^1\d+(\.\d)? °C$"))
+        expect(hole.locator("h3 .bad")).to_have_text("no data")
+        expect(page.locator(".old")).to_have_count(0)
+        picture = len((main.locator("svg .line").get_attribute("d") or "").split("L"))
+
+        storage.close()
+        wait_until("the hub knows", lambda: client.get("/live/furnaces").json()["problem"])
+        page.clock.fast_forward(20_000)
+        for _ in range(2):
+            expect(main.locator("h3 .warn")).to_have_text(
+                re.compile(r"^unknown: VictoriaMetrics is away"), timeout=30_000
+            )
+            expect(hole.locator("h3 .warn")).to_have_text(re.compile(r"^unknown: VictoriaMetrics is away"))
+            expect(main).to_contain_text(re.compile(r"it was 1\d+(\.\d)? °C \d+ \w+ ago"))
+            expect(hole).to_contain_text("nothing is known of it yet")
+            expect(page.locator("#furnaces .bad")).to_have_count(0)
+            expect(main.locator("figure.old")).to_have_count(1)
+            expect(main).to_contain_text(re.compile(r"The picture is of \d\d:\d\d, \d+ \w+ ago"))
+            drawn = len((main.locator("svg .line").get_attribute("d") or "").split("L"))
+            assert abs(drawn - picture) <= 1
+            health = page.locator("#health article").filter(has_text="VictoriaMetrics")
+            expect(health).to_contain_text("it does not answer", timeout=15_000)
+            screenshot(page, "storage-away")
+            page.reload()
+        hub.close()
+        page.clock.fast_forward(20_000)
+        expect(main.locator("h3 .warn")).to_have_text("unknown: the hub does not answer", timeout=30_000)
+        expect(main.locator("figure.old")).to_have_count(1)
+
+
+def test_a_device_that_is_silent_is_not_shown_with_its_last_status(browser: Browser, tmp_path: Path) -> None:
+    file = write_page_config(tmp_path)
+    file.write_text(json.dumps({**json.loads(file.read_text()), "silent_after": {"slow": 30 * 86_400}}))
+    with real_hub(tmp_path, HUB_PAGE_CONFIG=str(file)) as client:
+        for name in ("quick", "silent", "slow"):
+            body = {"status": "ok", "battery_pct": 50}
+            client.post("/v1/heartbeat", json=body, headers=enrol(client, name)).raise_for_status()
+        with contextlib.closing(sqlite3.connect(tmp_path / "hub.db", timeout=30)) as database, database:
+            twelve_days_ago = int((time.time() - 12 * 86_400) * 1000)
+            database.execute("UPDATE devices SET last_seen_at = ? WHERE device_id != 'quick'", (twelve_days_ago,))
+        page = logged_in(browser, client, PHONE)
+        cards = {name: page.locator("#devices article").filter(has_text=name) for name in ("quick", "slow")}
+        for found in cards.values():
+            expect(found.locator("h3 .good")).to_have_text("ok")
+        silent = page.locator("#devices article").filter(has=page.get_by_role("heading", name="silent", exact=False))
+        expect(silent).to_have_count(1)
+        expect(silent.locator("h3 .dim")).to_have_text("silent for 12 d")
+        expect(silent.locator(".good")).to_have_count(0)
+        expect(silent).to_contain_text("it was ok, battery 50 %, last seen 12 d ago")
+        screenshot(page, "silent")
+
+
 def test_the_page_fits_a_phone(browser: Browser, studio: httpx.Client) -> None:
     page = logged_in(browser, studio, PHONE)
     expect(page.locator("#furnaces svg").first).to_be_visible()
@@ -175,6 +255,7 @@ def test_the_page_says_when_the_hub_is_away_and_comes_back(browser: Browser, tmp
         port = first.base_url.port
         page = logged_in(browser, first, DESK)
         expect(page.locator("#furnaces")).to_contain_text("VictoriaMetrics is not set up")
+        expect(page.locator("#health")).to_contain_text("Broker not set up")
     expect(page.locator("#link")).to_contain_text("trying again", timeout=15_000)
     with real_hub(tmp_path, port=port):
         expect(page.locator("#link")).to_have_text("live", timeout=20_000)
