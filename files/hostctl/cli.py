@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hostctl.errors import BAD_INPUT, HostError
+from hostctl.errors import BAD_INPUT, FAILED, HostError
 from hostctl.paths import Paths
 
 EXIT_CODES = "exit codes: 0 done, 1 failed, 2 bad input or a refused configuration, 75 another hostctl is at work"
@@ -166,11 +166,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
     try:
         if os.geteuid() != 0:
-            raise HostError("hostctl changes the host: run it as root (sudo hostctl ...)", BAD_INPUT)
+            raise HostError("it is for root alone: sudo hostctl ...", BAD_INPUT)
         COMMANDS[options.command](Paths(), options)
     except HostError as error:
         print(f"hostctl: {error}", file=sys.stderr)
         return error.code
+    except OSError as error:
+        print(f"hostctl: {error}; once that is mended, deploy again: it goes on from what is there", file=sys.stderr)
+        return FAILED
     except KeyboardInterrupt:
         return 130
     return 0

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from hostctl_support import manifest
 
-from hostctl import broker, credentials, extension, links, lock, packages, podman, ports, services, system, vault
+from hostctl import broker, cli, credentials, extension, links, lock, packages, podman, ports, services, system, vault
 from hostctl.account import free_range
 from hostctl.errors import BUSY, HostError
 from hostctl.paths import Paths
@@ -290,3 +290,24 @@ def test_generated_passwords_have_256_bits_and_never_repeat() -> None:
     made = {vault.new_password() for _ in range(100)}
     assert len(made) == 100
     assert all(len(base64.urlsafe_b64decode(password + b"=")) == 32 for password in made)
+
+
+def test_a_full_disk_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "/var/lib/sensor-pipeline/state/history.json")
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setitem(cli.COMMANDS, "status", full)
+    assert cli.main(["status"]) == 1
+    assert capsys.readouterr().err == (
+        "hostctl: [Errno 28] No space left on device: '/var/lib/sensor-pipeline/state/history.json'; "
+        "once that is mended, deploy again: it goes on from what is there\n"
+    )
+
+
+def test_who_is_not_root_is_told_what_to_type(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert cli.main(["status"]) == 2
+    assert capsys.readouterr().err == "hostctl: it is for root alone: sudo hostctl ...\n"
