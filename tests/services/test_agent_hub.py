@@ -15,7 +15,7 @@ import pytest
 from services.agent_broker import Listener, program, until
 from services.agent_site import Site
 
-from agent import config, handshake, identity
+from agent import config, handshake, identity, journal
 from agent.credentials import Credentials
 from agent.errors import UnreachableError
 from agent.handshake import Answer
@@ -69,14 +69,17 @@ def test_a_camera_provisions_itself_at_the_hub_delivers_and_obeys(
     assert (directory / "provision.txt.processed").exists()
 
 
-def test_a_killed_provisioning_goes_on_and_a_second_one_is_a_second_device(tmp_path: Path, site: Site) -> None:
+def test_a_killed_provisioning_goes_on_and_who_lost_its_files_is_a_second_device(tmp_path: Path, site: Site) -> None:
     """On the hub too, the same request again is the same device; the same name with another token is not."""
     directory = camera(tmp_path, site, "MQTT_BASIC")
     (directory / "provision.json").write_text(
         (directory / "provision.json").read_text().replace("mqtt-basic-", "card-")
     )
     command = [sys.executable, "-m", "agent", "provision", "--dir", str(directory)]
-    first, second = (_provisioned(command, directory) for _ in range(2))
+    first, again = (_provisioned(command, directory) for _ in range(2))
+    assert first == again
+    (directory / journal.DEVICES).unlink()
+    second = _provisioned(command, directory)
     assert first != second
     serial = identity.serial_number()
     if serial:
