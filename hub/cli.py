@@ -13,6 +13,7 @@ import uvicorn
 from hub import VERSION, logs
 from hub.cli_keys import keys
 from hub.cli_support import BAD_SETTINGS, UNAVAILABLE, database, fail, load, load_to_serve
+from hub.forwarded import Forwarded
 from hub.server import Server
 from hub.stopping import REQUEST_SECONDS, Deadline
 from hub.store import open_database
@@ -52,7 +53,7 @@ def serve() -> None:
     own_tls = chosen.tls_port is not None
     served = make_app(chosen, writer)
     config = uvicorn.Config(
-        served,
+        Forwarded(served),
         host=chosen.host,
         port=chosen.port,
         ssl_certfile=None if own_tls else chosen.tls_cert,
@@ -60,8 +61,7 @@ def serve() -> None:
         access_log=False,
         log_config=None,
         server_header=False,
-        proxy_headers=True,
-        forwarded_allow_ips="127.0.0.1",
+        proxy_headers=False,
         timeout_graceful_shutdown=REQUEST_SECONDS,
     )
 

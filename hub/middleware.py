@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import structlog
 from starlette.responses import JSONResponse
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.context import RequestContext, current, flush, record
@@ -83,6 +84,7 @@ class Ingress:
         try:
             refusal = self._refusal(scope, length)
             if refusal is not None:
+                context.route = _wanted(scope)
                 await refusal(scope, receive, answer)
             else:
                 await self._app(scope, receive if sure else self._bounded(scope, receive), answer)
@@ -136,6 +138,12 @@ class Ingress:
         if not context.events:
             record("http.request", "debug", method=method)
         flush(context, self._logs)
+
+
+def _wanted(scope: Scope) -> str | None:
+    """The route that is asked for, before it is routed to."""
+    routes = scope["app"].router.routes if "app" in scope else ()
+    return next((route.path for route in routes if route.matches(scope)[0] is not Match.NONE), None)
 
 
 def _too_big() -> JSONResponse:

@@ -157,6 +157,18 @@ async def test_plain_http_is_refused_when_https_is_enforced(tmp_path: Path) -> N
         refused = await hub.client.get("/admin/tokens", headers=ADMIN)
         assert (refused.status_code, refused.json()["code"]) == (403, "https_only")
         assert hub.lines("sec.https.enforced")[-1]["level"] == "warning"
+        asked = {
+            ("GET", "/admin/tokens"): "/admin/tokens",
+            ("POST", "/v1/heartbeat"): "/v1/heartbeat",
+            ("PATCH", "/admin/devices/tablet-1"): "/admin/devices/{device_id}",
+            ("PUT", "/v1/heartbeat"): "/v1/heartbeat",
+            ("GET", "/nothing/here"): "unmatched",
+        }
+        for (method, path), route in asked.items():
+            assert (await hub.client.request(method, path)).status_code == 403
+            assert hub.lines("sec.https.enforced")[-1]["route"] == route
+            counted = hub.metric("http_requests_total", route=route, method=method, status_code="4xx")
+            assert counted == 1 + (path == "/admin/tokens")
         assert (await hub.client.get("/healthz")).status_code == 200
         assert (await hub.client.get("https://hub/admin/tokens", headers=ADMIN)).status_code == 200
 

@@ -1,5 +1,6 @@
 """Rate limits: nobody uses up another's, and who is unknown costs the database little."""
 
+import json
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -8,10 +9,12 @@ from typing import Any
 
 import httpx
 import pytest
+from hub_servers import HubProcess, wait_until
 from hub_support import RunningHub, bearer, running
 from sqlalchemy import select
 
 from hub.device_auth import signature
+from hub.forwarded import Forwarded
 from hub.ids import digest, new_token
 from hub.limits import KEY_CHARS, RateLimit
 from hub.store.tables import nonces
@@ -95,6 +98,46 @@ async def test_a_signature_for_an_id_that_nobody_has_leaves_nothing_in_the_datab
     )
     assert answer.status_code == 401
     assert await strict.rows(select(nonces)) == []
+
+
+FORWARDED = {
+    "an address": ("203.0.113.7", "203.0.113.7"),
+    "IPv6": ("2001:db8::7", "2001:db8::7"),
+    "with a port": ("203.0.113.7:4711", "203.0.113.7"),
+    "the last that is not this machine": ("198.51.100.1, 203.0.113.7", "203.0.113.7"),
+    "any text": ("x" * 5000, "127.0.0.1"),
+    "a name": ("tablet.example", "127.0.0.1"),
+    "any text as a zone": (f"fe80::1%{'z' * 5000}", "127.0.0.1"),
+    "blank": ("", "127.0.0.1"),
+}
+
+
+@pytest.mark.parametrize("case", FORWARDED)
+async def test_only_an_address_counts_as_where_a_proxy_had_a_request_from(strict: RunningHub, case: str) -> None:
+    header, ip = FORWARDED[case]
+    transport = httpx.ASGITransport(app=Forwarded(strict.app), client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://hub") as client:
+        answer = await client.get("/admin/tokens", headers={"X-Forwarded-For": header})
+    assert answer.status_code == 401
+    assert strict.lines("sec.admin.denied")[-1]["ip"] == ip
+    assert list(strict.hub.limits.login._buckets) == [ip]
+
+
+async def test_who_is_not_on_this_machine_says_nothing_about_where_it_is(strict: RunningHub) -> None:
+    transport = httpx.ASGITransport(app=Forwarded(strict.app), client=("192.0.2.5", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://hub") as client:
+        await client.get("/admin/tokens", headers={"X-Forwarded-For": "203.0.113.7"})
+    assert strict.lines("sec.admin.denied")[-1]["ip"] == "192.0.2.5"
+
+
+def test_a_served_hub_takes_the_address_from_a_proxy_on_its_machine(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as out, HubProcess(tmp_path, f"sqlite:///{tmp_path}/hub.db", out.fileno()) as hub:
+        for header in ("203.0.113.7", "x" * 5000):
+            httpx.get(f"{hub.url}/admin/tokens", headers={"X-Forwarded-For": header}, trust_env=False)
+        wait_until("both are in the log", lambda: log.read_text().count("sec.admin.denied") == 2)
+    denied = [line for line in map(json.loads, log.read_text().splitlines()) if line["event"] == "sec.admin.denied"]
+    assert [line["ip"] for line in denied] == ["203.0.113.7", "127.0.0.1"]
 
 
 async def test_a_caller_of_any_length_has_a_short_key() -> None:
