@@ -12,7 +12,7 @@ from typing import Any, Final
 import google.auth.transport.requests
 import httpx
 import requests
-from google.auth.exceptions import GoogleAuthError
+from google.auth.exceptions import GoogleAuthError, TransportError
 from google.oauth2 import service_account
 from urllib3.exceptions import InvalidHeader
 from urllib3.util.retry import Retry
@@ -160,7 +160,7 @@ class Fcm:
                 try:
                     await asyncio.to_thread(self._refresh)
                 except GoogleAuthError as error:
-                    if getattr(error, "retryable", False):
+                    if isinstance(error, TransportError) or error.retryable:
                         raise Retriable(None, "OAUTH_UNAVAILABLE") from None
                     raise Misconfigured(None, "OAUTH_REFUSED") from None
             return str(self._credentials.token)

@@ -42,6 +42,8 @@ class FcmStandin:
         self.delay = 0.0
         self.expire_after: int | None = None
         """After so many messages every access token that was given out is good no more."""
+        self.tokens_cut = 0
+        """So many askers for an access token are hung up on."""
         self._valid: set[str] = set()
         self._lock = threading.Lock()
         self._token_seconds = token_seconds
@@ -52,6 +54,10 @@ class FcmStandin:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                if self.path == "/token" and standin.tokens_cut > 0:
+                    standin.tokens_cut -= 1
+                    self.close_connection = True
+                    return
                 token = self.headers.get("Authorization", "").removeprefix("Bearer ")
                 code, headers, answer = standin.answer(self.path, token, body)
                 self.send_response(code)

@@ -38,6 +38,18 @@ async def test_a_passing_trouble_of_fcm_is_waited_out(phone: tuple[RunningHub, F
     assert time.monotonic() - began >= 1 or trouble != "quota"
 
 
+async def test_a_giver_of_access_tokens_that_cannot_be_reached_is_waited_out(
+    phone: tuple[RunningHub, FcmStandin],
+) -> None:
+    hub, fcm = phone
+    await hub.enrol(fcm_token="token-1")
+    fcm.tokens_cut = 2
+    assert (await command(hub)).json()["status"] == "sent"
+    assert (fcm.tokens_cut, len(fcm.sent)) == (0, 1)
+    told = {(line["fcm_status"], line["level"]) for line in hub.lines("dispatch.fail")}
+    assert told == {("OAUTH_UNAVAILABLE", "warning")}
+
+
 FATAL = {
     "unregistered": (error(404, "NOT_FOUND", "UNREGISTERED"), None),
     "bad token": (error(400, "INVALID_ARGUMENT", "INVALID_ARGUMENT", "message.token"), None),
