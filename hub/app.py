@@ -31,6 +31,7 @@ from hub.service import Hub, Limits
 from hub.settings import Settings
 from hub.stopping import in_time, stops_in_time
 from hub.store import open_database
+from hub.store.watched import Watched
 from hub.thingsboard.part import thingsboard
 
 log = structlog.get_logger()
@@ -62,8 +63,9 @@ def make_app(settings: Settings, logs: LogWriter, metrics: Metrics | None = None
             RateLimit(settings.rate_login),
             RateLimit(settings.rate_provision),
         )
-        db = await open_database(settings.database_url)
-        hub = Hub(settings, metrics, logs, limits, db, MqttLink(settings, metrics), Broadcast(now_ms()))
+        problems: dict[str, str] = {}
+        db = Watched(await open_database(settings.database_url), problems)
+        hub = Hub(settings, metrics, logs, limits, db, MqttLink(settings, metrics), Broadcast(now_ms()), problems)
         metrics.watch("hub_database_queue_writes", "Writes waiting for the database", lambda: db.queued)
         hub.nonces = Nonces(db)
         hub.heartbeats = Heartbeats(db, settings.heartbeat_dedup_seconds * 1000)

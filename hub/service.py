@@ -21,7 +21,7 @@ from hub.provision.states import States
 from hub.provision.waits import Waits
 from hub.runs.runner import Runner
 from hub.settings import Settings
-from hub.store import Database
+from hub.store.watched import Watched
 from hub.thingsboard.accounts import Accounts
 
 
@@ -49,17 +49,17 @@ class Hub:
     metrics: Metrics
     logs: LogWriter
     limits: Limits
-    db: Database
+    db: Watched
     mqtt: MqttLink
     live: Broadcast
+    problems: dict[str, str]
+    """What is not as it should be, by part; shown by /readyz and on the page."""
     heartbeats: Heartbeats = field(init=False)
     nonces: Nonces = field(init=False)
     runner: Runner = field(init=False)
     accounts: Accounts = field(init=False)
     outside: Outside = field(init=False)
     provisioning: Provisioning = field(init=False)
-    problems: dict[str, str] = field(default_factory=dict)
-    """What is not as it should be, by part; shown by /readyz and on the page."""
 
     def limit(self, name: str, caller: str) -> None:
         """Count a request of a caller. Raises Refused (429) when there were too many."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError
 from sqlalchemy.pool import QueuePool
 
 from hub.store.database import Overloaded, Unavailable, Work
@@ -21,6 +21,8 @@ WAITING: Final = 20_000
 READERS: Final = 4
 NOT_THERE: Final = (OperationalError, sqlite3.OperationalError)
 """The disk is full, the file is locked: nothing that the work could help."""
+DAMAGED: Final = (DatabaseError, sqlite3.DatabaseError)
+"""Themselves, not what is derived of them: the file is no database, or is not whole."""
 Job = tuple[Work[Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 
@@ -71,7 +73,9 @@ class SqliteDatabase:
 
         try:
             await asyncio.to_thread(migrate)
-        except (OSError, *NOT_THERE) as error:
+        except Exception as error:
+            if not isinstance(error, OSError) and not _not_there(error):
+                raise
             raise Unavailable(f"SQLite cannot open {path}: {getattr(error, 'orig', error)}") from error
         self._writer.start()
         return self
@@ -95,7 +99,9 @@ class SqliteDatabase:
             try:
                 with self._reader_engine.connect() as conn:
                     return work(conn)
-            except NOT_THERE as error:
+            except Exception as error:
+                if not _not_there(error):
+                    raise
                 raise Unavailable(str(getattr(error, "orig", error))) from error
 
         return await asyncio.get_running_loop().run_in_executor(self._readers, run)
@@ -129,17 +135,21 @@ class SqliteDatabase:
                     return [(True, jobs[0][0](conn))]
                 return [_attempt(conn, work) for work, _, _ in jobs]
         except Exception as error:
-            mine = len(jobs) == 1 and not isinstance(error, NOT_THERE)
-            return [(False, error if mine else Unavailable(str(error)))] * len(jobs)
+            mine = len(jobs) == 1 and not _not_there(error)
+            return [(False, error if mine else Unavailable(str(getattr(error, "orig", error))))] * len(jobs)
+
+
+def _not_there(error: Exception) -> bool:
+    return isinstance(error, NOT_THERE) or type(error) in DAMAGED
 
 
 def _attempt(conn: Connection, work: Work[Any]) -> tuple[bool, Any]:
     try:
         with conn.begin_nested():
             return True, work(conn)
-    except NOT_THERE:
-        raise
     except Exception as error:
+        if _not_there(error):
+            raise
         return False, error
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from hub_servers import real_hub
+from hub_servers import real_hub, wait_until
 from hub_support import ADMIN_TOKEN
 
 from hub import health
@@ -99,9 +99,12 @@ def test_a_hub_whose_database_takes_no_writes_is_not_ready(tmp_path: Path) -> No
         assert client.get("/readyz").json()["status"] == "ok"
         with sqlite3.connect(tmp_path / "hub.db") as other:
             other.execute("BEGIN EXCLUSIVE")
-            answer = client.get("/readyz", timeout=60)
+            answer = wait_until("it is noticed", lambda: (got := client.get("/readyz", timeout=60)).is_error and got)
         assert answer.status_code == 503
         assert answer.json()["status"] == "unavailable"
+        wait_until(
+            "it is ready again", lambda: client.get("/readyz", timeout=60).json() == {"status": "ok", "problems": {}}
+        )
 
 
 def test_everything_that_is_wrong_with_settings_and_their_files_is_said_at_once(tmp_path: Path) -> None:
