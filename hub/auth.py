@@ -9,8 +9,9 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyHeader
 
 from hub.context import record
+from hub.enrol import TokenRefused
 from hub.errors import Refused
-from hub.ids import Token, parse_token, same
+from hub.ids import Token, last4, parse_token, same
 from hub.service import HubDep
 
 COOKIE: Final = "hub_session"
@@ -85,6 +86,12 @@ def refuse_admin(hub: HubDep, request: Request) -> Refused:
 
 def enrolment_token(request: Request) -> Token | None:
     return parse_token(bearer(request.headers.get("authorization")) or "")
+
+
+def token_denied(error: TokenRefused) -> None:
+    """Log that an enrolment token was not taken."""
+    event = "sec.token.expired" if error.reason == "expired" else "sec.token.denied"
+    record(event, "warning", reason=error.reason, token_id=last4(error.token_id))
 
 
 AdminOnly = Depends(admin)

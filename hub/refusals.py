@@ -14,7 +14,12 @@ from hub.errors import Refused, TooBig
 from hub.store import Overloaded, Unavailable
 
 log = structlog.get_logger()
-FAIL_EVENTS: Final = {"/v1/register": "register.fail", "/v1/apk/download-latest": "apk.download.fail"}
+APK_KEYS: Final = ("build_id", "version_code", "version_name", "build_type", "token_id", "source")
+FAIL_EVENTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "/v1/register": ("register.fail", ("token_id",)),
+    "/v1/apk/download-latest": ("apk.download.fail", APK_KEYS),
+}
+"""What is logged of a request that cannot be read, and the event's keys, of which nothing is known then."""
 Answer = Callable[[Request, Any], Awaitable[JSONResponse]]
 
 
@@ -24,9 +29,10 @@ async def _refused(_: Request, error: Refused) -> JSONResponse:
 
 async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     fields = [{"field": ".".join(str(p) for p in item["loc"]), "problem": item["msg"]} for item in error.errors()[:20]]
-    event = FAIL_EVENTS.get(request.url.path)
-    if event:
-        record(event, "warning", result="invalid request", reason="; ".join(f["field"] for f in fields))
+    if request.url.path in FAIL_EVENTS:
+        event, keys = FAIL_EVENTS[request.url.path]
+        told = {"result": "invalid request", "reason": "; ".join(f["field"] for f in fields)}
+        record(event, "warning", **dict.fromkeys(keys), **told)
     return JSONResponse({"code": "invalid", "detail": "The request has mistakes.", "fields": fields}, 422)
 
 

@@ -1,25 +1,24 @@
 """APK management: the newest build for devices and enrolment, uploads for the admin."""
 
 import os
-import re
 import stat
 from dataclasses import dataclass
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, Response
 
-from hub import apk, enrol
+from hub import apk, enrol, ranges
 from hub.api.types import BuildType, Done, Line, RequestId
-from hub.auth import AdminOnly, Authorization, enrolment_token, is_admin
+from hub.auth import AdminOnly, Authorization, enrolment_token, is_admin, token_denied
 from hub.context import record, request_id
 from hub.device_auth import find_device
 from hub.errors import Refused
 from hub.ids import last4
+from hub.refusals import APK_KEYS
 from hub.service import Hub, HubDep
 
 router = APIRouter(tags=["apk"])
-_FIRST: Final = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-", re.I)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,8 @@ class Downloader:
     token_id: str | None
 
 
-async def _downloader(hub: Hub, request: Request) -> Downloader:
+async def _downloader(hub: Hub, request: Request, about: dict[str, Any]) -> Downloader:
+    """Who downloads; also a token that is refused is told in `about`. Raises Refused."""
     if is_admin(hub, request):
         return Downloader("admin", "manual", None)
     token = enrolment_token(request)
@@ -38,9 +38,9 @@ async def _downloader(hub: Hub, request: Request) -> Downloader:
             row = await hub.db.read(lambda conn: enrol.check_token(conn, token))
             return Downloader(f"token:{row['token_id']}", "enrollment", row["token_id"])
         except enrol.TokenRefused as error:
-            if error.reason == "expired":
-                record("sec.token.expired", "warning", reason="expired", token_id=last4(error.token_id))
             if error.reason != "unknown":
+                about |= {"token_id": last4(error.token_id), "source": "enrollment"}
+                token_denied(error)
                 raise error.answer() from None
     device = await find_device(hub, request)
     return Downloader(f"device:{device.device_id}", "manual", device.token_id)
@@ -49,17 +49,10 @@ async def _downloader(hub: Hub, request: Request) -> Downloader:
 @router.get("/v1/apk/download-latest", response_class=FileResponse)
 async def download(hub: HubDep, request: Request, build_type: BuildType = "debug", _: Authorization = None) -> Response:
     """The newest APK: for an enrolment token, a device or the admin. Takes Range, If-Range and If-None-Match."""
-    about: dict[str, Any] = {
-        "build_id": None,
-        "version_code": None,
-        "version_name": None,
-        "build_type": build_type,
-        "token_id": None,
-        "source": None,
-    }
+    about: dict[str, Any] = {**dict.fromkeys(APK_KEYS), "build_type": build_type}
     try:
         hub.limit("device", request.client.host if request.client else "-")
-        by = await _downloader(hub, request)
+        by = await _downloader(hub, request, about)
         about |= {"token_id": last4(by.token_id), "source": by.source}
         build = await hub.db.read(apk.latest(build_type))
         if build is None:
@@ -68,10 +61,7 @@ async def download(hub: HubDep, request: Request, build_type: BuildType = "debug
         response = _response(hub, build, request)
         if response.status_code == 304:
             return response
-        first = _FIRST.match(request.headers.get("range", ""))
-        resumed = first is not None and first[1] not in {"", "0"}
-        if resumed and first is not None and first[1] and int(first[1][:20]) >= build["size"]:
-            return response
+        resumed = _range(response, request, build["size"])
         event = {
             "build_id": build["build_id"],
             "source": by.source,
@@ -86,6 +76,23 @@ async def download(hub: HubDep, request: Request, build_type: BuildType = "debug
         hub.metrics.apk_downloads.labels(hub.metrics.build_type(build_type), by.source).inc()
     record("apk.download", **about, resumed=not new)
     return response
+
+
+def _range(response: Response, request: Request, size: int) -> bool:
+    """Leave of the request's Range what can be sent; whether the download goes on with another. Raises Refused (416).
+
+    Starlette, which sends the file, refuses where RFC 9110 ignores, and refuses ranges of which one is good.
+    """
+    headers = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
+    whole = request.headers.get("if-range") not in {None, response.headers["etag"], response.headers["last-modified"]}
+    asked = None if whole else ranges.asked(request.headers.get("range"), size)
+    if asked == []:
+        told = f"The range begins behind the end: the file has {size} bytes."
+        raise Refused(416, "range_not_satisfiable", told, {"Content-Range": f"bytes */{size}"})
+    if asked is not None:
+        headers.append((b"range", f"bytes={','.join(f'{first}-{last}' for first, last in asked)}".encode()))
+    request.scope["headers"] = headers
+    return asked is not None and asked[0][0] > 0
 
 
 def _response(hub: Hub, build: dict[str, Any], request: Request) -> Response:

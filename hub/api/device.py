@@ -5,10 +5,10 @@ from typing import Any, Final
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from hub import enrol
+from hub import enrol, registry
 from hub.api.types import Body, Count, DeviceId, FcmToken, Kind, Line, RequestId, Site, TokenText, Word
-from hub.auth import bearer
-from hub.context import record, request_id
+from hub.auth import address, bearer, token_denied
+from hub.context import current, record, request_id
 from hub.device_auth import DeviceDep, find_device
 from hub.errors import Refused
 from hub.heartbeat import Heartbeat
@@ -60,14 +60,11 @@ async def register(hub: HubDep, wanted: Register, request: Request) -> Registere
     """Exchange a one-time enrolment token for the device's own token."""
     given = wanted.token or bearer(request.headers.get("authorization")) or ""
     token = parse_token(given)
-    about: dict[str, Any] = {
-        "device_id": wanted.device_id,
-        "alias": wanted.alias,
-        "token_id": last4(token.id if token else None),
-    }
+    about: dict[str, Any] = {"device_id": wanted.device_id, "token_id": last4(token.id if token else None)}
     record("register.request", "debug", **about, result=None)
     try:
-        hub.limit("register", request.client.host if request.client else "-")
+        hub.limit("register", address(request))
+        await _named(hub, wanted)
         own = parse_token(wanted.device_token) if wanted.device_token is not None else new_token()
         if own is None:
             raise Refused(422, "invalid", "device_token must be <12 letters or digits>.<at least 20 characters>.")
@@ -78,8 +75,7 @@ async def register(hub: HubDep, wanted: Register, request: Request) -> Registere
         await hub.provisioning.states.stored(wanted.device_id)
         created = await hub.db.write(enrol.register(token, registration))
     except enrol.TokenRefused as error:
-        if error.reason == "expired":
-            record("sec.token.expired", "warning", reason="expired", token_id=last4(error.token_id))
+        token_denied(error)
         record("register.fail", "warning", **about, result=error.reason)
         raise error.answer() from None
     except Refused as error:
@@ -91,6 +87,13 @@ async def register(hub: HubDep, wanted: Register, request: Request) -> Registere
         record("sec.token.consume", reason="register", token_id=about["token_id"])
     record("register.success", **about, result="created" if created else "repeated")
     return Registered(device_id=wanted.device_id, device_token=own.text, created=created, request_id=request_id())
+
+
+async def _named(hub: HubDep, wanted: Register) -> None:
+    """The request's lines have the alias that the device brings, or had before."""
+    context = current.get()
+    if context is not None:
+        context.alias = wanted.alias or await hub.db.read(registry.alias(wanted.device_id))
 
 
 @router.post("/heartbeat")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from hub import enrol
 from hub.api.types import Body, DeviceId
-from hub.auth import Authorization, enrolment_token, is_admin, refuse_admin
+from hub.auth import Authorization, enrolment_token, is_admin, refuse_admin, token_denied
 from hub.errors import Refused
 from hub.hot import Hot
 from hub.provision.events import ProvisionEvents
@@ -42,6 +42,7 @@ async def _may_wait(hub: HubDep, request: Request, _: Authorization = None) -> R
             await hub.db.read(lambda conn: enrol.check_token(conn, token))
             return request
         except enrol.TokenRefused as error:
+            token_denied(error)
             raise error.answer() from None
     raise refuse_admin(hub, request)
 

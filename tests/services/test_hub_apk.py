@@ -70,19 +70,69 @@ async def test_a_download_in_parts_is_one_download(hub: RunningHub) -> None:
     assert await events(hub) == [(build["build_id"], "enrollment")]
 
 
-@pytest.mark.parametrize("bad", ["bytes=999999999-", "bytes=99999999999999999999999999-", "bytes=10301-"])
-async def test_a_range_beyond_the_end_is_refused_and_leaves_no_row(hub: RunningHub, bad: str) -> None:
+@pytest.mark.parametrize(
+    "beyond", ["bytes=999999999-", "bytes=99999999999999999999999999-", f"bytes={len(APK)}-", "bytes=-0"]
+)
+async def test_a_range_beyond_the_end_is_refused_and_is_no_download(hub: RunningHub, beyond: str) -> None:
     await upload(hub)
-    answer = await hub.client.get(LATEST, headers={**ADMIN, "Range": bad})
-    assert answer.status_code == 416
+    answer = await hub.client.get(LATEST, headers={**ADMIN, "Range": beyond})
+    assert (answer.status_code, answer.json()["code"]) == (416, "range_not_satisfiable")
+    assert answer.headers["content-range"] == f"bytes */{len(APK)}"
+    assert answer.json()["detail"]
     assert await events(hub) == []
+    assert hub.metric("apk_download_total", build_type="debug", source="manual") == 0
+    assert hub.lines("apk.download") == []
+    (line,) = hub.lines("apk.download.fail")
+    assert (line["level"], line["reason"], line["status_code"]) == ("warning", "range_not_satisfiable", 416)
+    assert (line["version_code"], line["source"]) == (7, "manual")
 
 
-@pytest.mark.parametrize("bad", ["bytes=a-b", "lines=1-2", "bytes=5-1", "bytes=--1", "bytes=" + "0-0," * 5000])
-async def test_an_odd_range_never_breaks_the_hub(hub: RunningHub, bad: str) -> None:
+@pytest.mark.parametrize(
+    "ignored",
+    [
+        "bytes=abc",
+        "bytes=a-b",
+        "bytes=5-2",
+        "bytes=-",
+        "bytes=",
+        "bytes",
+        "items=0-5",
+        "bytes=--1",
+        "bytes=0-1,x",
+        "bytes=\u00b2-",
+        "bytes=" + ",".join(["0-0"] * 5000),
+    ],
+)
+async def test_a_range_that_is_none_is_ignored_and_the_whole_is_downloaded(hub: RunningHub, ignored: str) -> None:
     await upload(hub)
-    answer = await hub.client.get(LATEST, headers={**ADMIN, "Range": bad})
-    assert answer.status_code in {200, 206, 400, 416}
+    answer = await hub.client.get(LATEST, headers={**ADMIN, "Range": ignored.encode("latin-1")})
+    assert (answer.status_code, answer.content) == (200, APK)
+    assert len(await events(hub)) == 1
+    (line,) = hub.lines("apk.download")
+    assert (line["status_code"], line["resumed"]) == (200, False)
+
+
+@pytest.mark.parametrize(
+    ("some", "expected"),
+    [
+        ("bytes=0-3", APK[:4]),
+        ("Bytes = 5-99999999", APK[5:]),
+        ("bytes=-10", APK[-10:]),
+        ("bytes=-99999999", APK),
+        ("bytes=3-4,99999999-", APK[3:5]),
+    ],
+)
+async def test_of_a_range_what_there_is_is_sent(hub: RunningHub, some: str, expected: bytes) -> None:
+    await upload(hub)
+    answer = await hub.client.get(LATEST, headers={**ADMIN, "Range": some})
+    assert (answer.status_code, answer.content) == (206, expected)
+    assert [line["status_code"] for line in hub.lines("apk.download")] == [206]
+
+
+async def test_with_if_range_of_another_build_a_range_beyond_the_end_is_a_download_too(hub: RunningHub) -> None:
+    await upload(hub)
+    answer = await hub.client.get(LATEST, headers={**ADMIN, "Range": "bytes=99999999-", "If-Range": '"old"'})
+    assert (answer.status_code, answer.content, len(await events(hub))) == (200, APK, 1)
 
 
 async def test_what_is_known_already_is_not_sent_again(hub: RunningHub) -> None:
@@ -152,7 +202,9 @@ async def test_a_file_that_is_not_what_was_uploaded_is_not_served(hub: RunningHu
 async def test_a_build_type_is_no_path(lite: RunningHub, build_type: str) -> None:
     answer = await lite.client.get(f"{LATEST}?build_type={build_type}", headers=ADMIN)
     assert answer.status_code == 422
-    assert lite.lines("apk.download.fail")
+    (line,) = lite.lines("apk.download.fail")
+    unknown = ("build_id", "version_code", "version_name", "build_type", "token_id", "source")
+    assert {key: line[key] for key in unknown} == dict.fromkeys(unknown)
 
 
 async def test_a_revoked_token_downloads_nothing(hub: RunningHub) -> None:
@@ -163,7 +215,9 @@ async def test_a_revoked_token_downloads_nothing(hub: RunningHub) -> None:
     assert (answer.status_code, answer.json()["code"]) == (401, "token_revoked")
     assert (await hub.client.get(LATEST)).status_code == 401
     assert await events(hub) == []
-    assert len(hub.lines("apk.download.fail")) == 2
+    refused, nobody = hub.lines("apk.download.fail")
+    assert (refused["token_id"], refused["source"]) == (token.partition(".")[0][-4:], "enrollment")
+    assert (nobody["token_id"], nobody["source"]) == (None, None)
 
 
 async def test_an_expired_token_is_good_for_nothing_though_it_was_used_in_time(hub: RunningHub) -> None:
@@ -177,6 +231,12 @@ async def test_an_expired_token_is_good_for_nothing_though_it_was_used_in_time(h
         answer = await hub.client.get(path, headers=bearer(token))
         assert (answer.status_code, answer.json()["code"]) == (401, "token_expired")
     assert len(await events(hub)) == 1
+    expected = {"level": "warning", "reason": "expired", "token_id": token.partition(".")[0][-4:]}
+    told = hub.lines("sec.token.expired")
+    assert [line["route"] for line in told] == [LATEST, "/provision/wait"]
+    assert all(expected.items() <= line.items() for line in told)
+    (failed,) = hub.lines("apk.download.fail")
+    assert (failed["token_id"], failed["source"]) == (expected["token_id"], "enrollment")
 
 
 async def test_many_downloads_at_once_leave_a_row_each(hub: RunningHub) -> None:

@@ -9,6 +9,7 @@ from hub_support import ADMIN, RunningHub, bearer, running
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import select
 
+from hub.ids import new_token
 from hub.store.tables import heartbeats
 
 pytest_plugins = ["hub_fixtures"]
@@ -119,3 +120,38 @@ async def test_the_level_changes_at_run_time(tmp_path: Path) -> None:
             assert answer.status_code == 200
             await hub.client.post("/v1/heartbeat", json={"status": "ok", "heartbeat_id": level}, headers=device)
             assert len(hub.lines("heartbeat.ingest")) == expected
+
+
+async def test_every_refusal_of_an_enrolment_token_is_a_warning_with_the_tokens_end(hub: RunningHub) -> None:
+    """At /provision/wait as at /v1/register."""
+    token, unknown = await hub.new_token(), new_token()
+    await hub.client.delete(f"/admin/tokens/{token.partition('.')[0]}", headers=ADMIN)
+    wait = {"method": "ble", "timeout": 0.1}
+    for given, reason in ((token, "revoked"), (unknown.text, "unknown")):
+        for path, body in (("/provision/wait", wait), ("/v1/register", {"device_id": "a"})):
+            answer = await hub.client.post(path, json=body, headers=bearer(given))
+            assert (answer.status_code, answer.json()["code"]) == (401, f"token_{reason}")
+            line = hub.lines("sec.token.denied")[-1]
+            assert (line["level"], line["route"], line["reason"]) == ("warning", path, reason)
+            assert line["token_id"] == given.partition(".")[0][-4:]
+            assert set(line) >= COMMON
+    assert len(hub.lines("sec.token.denied")) == 4
+
+
+async def test_lines_of_a_registration_have_every_key_and_the_alias_that_is_known(hub: RunningHub) -> None:
+    keys = COMMON | {"token_id", "result"}
+    await hub.enrol("tablet-1", alias="Anna")
+    again = await hub.client.post("/v1/register", json={"device_id": "tablet-1", "token": await hub.new_token()})
+    assert again.status_code == 409
+    own = await hub.new_token(device_id="tablet-1")
+    assert (await hub.client.post("/v1/register", json={"device_id": "tablet-1", "token": own})).status_code == 200
+    renamed = {"device_id": "tablet-1", "token": await hub.new_token(device_id="tablet-1"), "alias": "Berta"}
+    assert (await hub.client.post("/v1/register", json=renamed)).status_code == 200
+    assert (await hub.client.post("/v1/register", json={"device_id": "new", "token": "x"})).status_code == 401
+    assert (await hub.client.post("/v1/register", json={"device_id": "?"})).status_code == 422
+    assert [line["alias"] for line in hub.lines("register.success")] == ["Anna", "Anna", "Berta"]
+    assert [line["alias"] for line in hub.lines("register.fail")] == ["Anna", None, None]
+    assert [line["device_id"] for line in hub.lines("register.fail")] == ["tablet-1", "new", None]
+    assert [line["alias"] for line in hub.lines("register.request")] == ["Anna", "Anna", "Anna", "Berta", None]
+    for event in ("register.request", "register.success", "register.fail"):
+        assert all(set(line) >= keys for line in hub.lines(event)), event
