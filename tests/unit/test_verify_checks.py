@@ -308,6 +308,18 @@ def test_what_takes_its_time_after_a_start_is_waited_for(
     assert keys(results, "failed") == set()
 
 
+def test_a_part_that_the_hub_has_not_asked_again_since_its_start_is_waited_for() -> None:
+    facts = right(EXPECTED)
+    problems = {"VictoriaMetrics": "it does not answer (ConnectError)"}
+    put(problems, "urls", "hub ready", "json", "problems")(facts)
+    check = {("hub takes writes and has no problem", "hub")}
+    assert keys(judged(facts), "failed") == check
+    facts["user_units"]["victoriametrics.service"]["Seconds"] = "20"
+    assert (keys(judged(facts), "waiting"), keys(judged(facts), "failed")) == (check, set())
+    problems["mqtt"] = "the broker is away"
+    assert keys(judged(facts), "failed") == check
+
+
 def test_a_busy_machine_is_told_but_no_failure() -> None:
     facts = right(EXPECTED)
     facts["monit"]["checks"]["studio-lab"] = "Resource limit matched"
