@@ -58,13 +58,10 @@ class Registration:
         while True:
             try:
                 if noted.finished:
-                    if self._adopted(request, noted.credentials, self.pace.patience):
+                    known = self._known(request, noted.credentials, self.pace.patience)
+                    if known:
                         return noted
-                    self.log.warning(
-                        "the device of before is not accepted any more, a new token is asked for", device=noted.name
-                    )
-                    noted = journal.renewed(noted)
-                    journal.write(self.directory, noted)
+                    noted = self._taken_up(noted, ended=known is False)
                 return self._asked(request, noted)
             except _NameTaken:
                 noted = journal.next_name(noted, request)
@@ -75,6 +72,16 @@ class Registration:
                 if not waits:
                     raise
                 self._retry(error, waits.pop(0), len(self.pace.retries) - len(waits))
+
+    def _taken_up(self, noted: Journal, *, ended: bool) -> Journal:
+        """The journal of a device of before, to ask for it again: under a new token when its own was ended."""
+        if ended:
+            self.log.warning(
+                "the device of before is not accepted any more, a new token is asked for", device=noted.name
+            )
+        noted = journal.renewed(noted) if ended else noted._replace(finished=False)
+        journal.write(self.directory, noted)
+        return noted
 
     def _asked(self, request: ProvisionRequest, noted: Journal) -> Journal:
         answer, told = ask(request, noted.credentials, self.attempt, self.log, self.pace.step)
@@ -100,9 +107,13 @@ class Registration:
         self.pace.wait(seconds)
 
     def _adopted(self, request: ProvisionRequest, chosen: Credentials, patience: tuple[float, ...]) -> bool:
+        return self._known(request, chosen, patience) is True
+
+    def _known(self, request: ProvisionRequest, chosen: Credentials, patience: tuple[float, ...]) -> bool | None:
         """Whether the device server knows the journaled credentials: then the device is ours already.
 
-        Raises UnreachableError: not knowing is not a no, and must never lead to a second device.
+        None: it lets anybody in, so that only the provisioning server can tell. Raises UnreachableError: not knowing
+        is not a no, and must never lead to a second device.
         """
         try:
             self._connect(request, chosen, patience)
@@ -112,7 +123,7 @@ class Registration:
         if self._lets_anybody_in(request, chosen):
             reason = f"{request.device_server} lets anybody in, so that a login proves nothing"
             self.log.warning("not adopted", device=chosen.name, reason=reason)
-            return False
+            return None
         self.log.info("adopted", device=chosen.name)
         return True
 

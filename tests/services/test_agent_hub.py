@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from services.agent_broker import Listener, program, until
+from services.agent_broker import Broker, Listener, program, until
 from services.agent_site import Site
 
 from agent import config, handshake, identity, journal
@@ -85,6 +85,19 @@ def test_a_killed_provisioning_goes_on_and_who_lost_its_files_is_a_second_device
     if serial:
         assert first == f"card-{identity.suffix(serial, 0)}"
         assert second == f"card-{identity.suffix(serial, 1)}"
+
+
+def test_where_a_login_proves_nothing_the_hub_is_asked_for_the_device_of_before(tmp_path: Path, site: Site) -> None:
+    (tmp_path / "open").mkdir()
+    directory = camera(tmp_path, site, "ACCESS_TOKEN")
+    request = json.loads((directory / "provision.json").read_text())
+    command = [sys.executable, "-m", "agent", "provision", "--dir", str(directory)]
+    with Broker(tmp_path / "open") as open_to_all:
+        request |= {"device_server": f"mqtt://127.0.0.1:{open_to_all.port}", "device_name": "open-XXXXXX"}
+        (directory / "provision.json").write_text(json.dumps(request))
+        assert len({_provisioned(command, directory) for _ in range(4)}) == 1
+    made = [one for one in site.ask("/admin/devices") if one["device_id"].startswith("open-")]
+    assert len(made) == 1
 
 
 def test_a_hundred_sessions_of_one_client_id_that_ask_for_one_name_are_one_device(tmp_path: Path, site: Site) -> None:
