@@ -36,7 +36,7 @@ function furnace(f, problem, at) {
   if (!picture) return made;
   if (problem) {
     picture.className = "old";
-    made.append(el("p", `The picture is of ${clock(at * 1000)}, ${ago(at * 1000)}:`, "warn old-note"));
+    made.append(el("p", `The picture is of ${clock(at * 1000)}, ${ago(at * 1000)}:`, "warn"));
   }
   made.append(picture);
   return made;
