@@ -1,13 +1,9 @@
-"""APK builds: files named by their SHA-256, so what was uploaded is what is served; downloads leave one row each."""
+"""APK builds in the database; downloads leave one row each. Their files are in `apk_files`."""
 
-import hashlib
-import os
 import secrets
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from hub.errors import Refused, not_found
 from hub.ids import now_ms
@@ -16,63 +12,34 @@ from hub.store.statements import insert_new, one, rows
 from hub.store.tables import apk_builds, apk_download_events
 
 CONTENT_TYPE: Final = "application/vnd.android.package-archive"
-ZIP_MAGIC: Final = b"PK\x03\x04"
 b = apk_builds.c
 
 
-def path_of(folder: Path, sha256: str) -> Path:
-    return folder / f"{sha256}.apk"
-
-
-async def store(folder: Path, body: AsyncIterator[bytes]) -> tuple[str, int]:
-    """Write an upload; its SHA-256 and size. It has its name only when it is whole and on disk.
-
-    Raises Refused (422) when it is no APK, (507) when it cannot be written.
-    """
-    digest, size, start = hashlib.sha256(), 0, b""
-    partial = folder / f".{secrets.token_hex(8)}.partial"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with partial.open("xb") as file:
-            async for part in body:
-                start = start if len(start) >= len(ZIP_MAGIC) else (start + part)[:4]
-                digest.update(part)
-                size += file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        if start != ZIP_MAGIC:
-            raise Refused(422, "not_an_apk", "The body is no APK (it does not begin as a ZIP archive).")
-        partial.replace(path_of(folder, digest.hexdigest()))
-        _sync_folder(folder)
-    except OSError as error:
-        raise Refused(507, "not_stored", f"The file could not be stored: {error.strerror}.") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return digest.hexdigest(), size
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 def add(values: dict[str, Any]) -> Work[dict[str, Any]]:
-    """Add a build. The same build again is the one that is there; another file for its version is refused (409)."""
+    """Add a build. The same build again is the one that is there, served again if it was retired.
+
+    Raises Refused (409) when the version was uploaded as another file.
+    """
 
     def work(conn: Connection) -> dict[str, Any]:
-        row = {"build_id": secrets.token_hex(8), "created_at": now_ms(), **values}
+        row = {"build_id": secrets.token_hex(8), "created_at": now_ms(), "retired_at": None, **values}
         if insert_new(conn, apk_builds, row):
             return row
         same_version = (b.version_code == values["version_code"], b.build_type == values["build_type"])
         found = one(conn, select(apk_builds).where(*same_version))
         if found is None or found["sha256"] != values["sha256"]:
-            raise Refused(409, "version_exists", "This version and type was uploaded before, as another file.")
-        return found
+            told = "This version and type was uploaded before, as another file; give this one a new version code."
+            raise Refused(409, "version_exists", told)
+        conn.execute(update(apk_builds).where(b.build_id == found["build_id"]).values(retired_at=None))
+        return found | {"retired_at": None}
 
     return work
+
+
+def needed(retired_after: int) -> Work[set[str]]:
+    """The SHA-256 of the builds that are served, or were retired after a time (ms)."""
+    statement = select(b.sha256).where(or_(b.retired_at.is_(None), b.retired_at > retired_after))
+    return lambda conn: set(conn.execute(statement).scalars())
 
 
 def listed() -> Work[list[dict[str, Any]]]:

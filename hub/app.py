@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from hub import VERSION
 from hub.api import device, provision, routers
+from hub.apk_files import ApkFiles
 from hub.device_auth import DeviceMemory
 from hub.heartbeat import Heartbeats
 from hub.hot import HotRoutes
@@ -68,6 +69,7 @@ def make_app(settings: Settings, logs: LogWriter, metrics: Metrics | None = None
         hub = Hub(settings, metrics, logs, limits, db, MqttLink(settings, metrics), Broadcast(now_ms()), problems)
         metrics.watch("hub_database_queue_writes", "Writes waiting for the database", lambda: db.queued)
         hub.nonces = Nonces(db)
+        hub.apk_files = ApkFiles(settings.apk_dir, db)
         hub.heartbeats = Heartbeats(db, settings.heartbeat_dedup_seconds * 1000)
         app.state.hub = hub
         lag = asyncio.create_task(measure_lag(metrics))

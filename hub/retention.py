@@ -1,4 +1,4 @@
-"""What is old is removed, a bounded number of rows at a time so that nothing else waits long."""
+"""What is old is removed, a bounded number of rows at a time so that nothing else waits long; and files of no use."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, Table, delete, select
 from hub.ids import now_ms
 from hub.service import Hub
 from hub.store.database import Work
-from hub.store.tables import apk_download_events, heartbeats, nonces, provision_audit, runs
+from hub.store.tables import apk_download_events, enrolment_tokens, heartbeats, nonces, provision_audit, runs
 
 log = structlog.get_logger()
 ROWS: Final = 1000
@@ -35,11 +35,12 @@ def remove_before(table: Table, key: Column[object], when: Column[object], befor
 
 
 async def clean(hub: Hub) -> int:
-    """Remove all that is past its time; how many rows it were."""
+    """Remove all that is past its time; how many rows and files it were."""
     days = hub.settings
     limits = (
         (heartbeats, heartbeats.c.id, heartbeats.c.received_at, days.heartbeat_retention_days),
         (runs, runs.c.request_id, runs.c.created_at, days.run_retention_days),
+        (enrolment_tokens, enrolment_tokens.c.token_id, enrolment_tokens.c.expires_at, days.run_retention_days),
         (nonces, nonces.c.nonce, nonces.c.used_at, NONCE_DAYS),
         (provision_audit, provision_audit.c.id, provision_audit.c.created_at, days.run_retention_days),
         (apk_download_events, apk_download_events.c.id, apk_download_events.c.created_at, days.run_retention_days * 4),
@@ -49,7 +50,7 @@ async def clean(hub: Hub) -> int:
         while removed := await hub.db.write(remove_before(table, key, when, now_ms() - int(age * DAY_MS))):
             total += removed
             await asyncio.sleep(0)
-    return total
+    return total + await hub.apk_files.clean()
 
 
 @contextlib.asynccontextmanager

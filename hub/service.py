@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from hub.apk_files import ApkFiles
 from hub.context import record
 from hub.errors import Refused
 from hub.heartbeat import Heartbeats
@@ -54,6 +55,7 @@ class Hub:
     live: Broadcast
     problems: dict[str, str]
     """What is not as it should be, by part; shown by /readyz and on the page."""
+    apk_files: ApkFiles = field(init=False)
     heartbeats: Heartbeats = field(init=False)
     nonces: Nonces = field(init=False)
     runner: Runner = field(init=False)

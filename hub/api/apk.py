@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import FileResponse, Response
 
-from hub import apk, enrol, ranges
+from hub import apk, apk_files, enrol, ranges
 from hub.api.types import BuildType, Done, Line, RequestId
 from hub.auth import AdminOnly, Authorization, enrolment_token, is_admin, token_denied
 from hub.context import record, request_id
@@ -96,7 +96,7 @@ def _range(response: Response, request: Request, size: int) -> bool:
 
 
 def _response(hub: Hub, build: dict[str, Any], request: Request) -> Response:
-    path = apk.path_of(hub.settings.apk_dir, build["sha256"])
+    path = apk_files.path_of(hub.settings.apk_dir, build["sha256"])
     etag = f'"{build["sha256"]}"'
     headers = {
         "etag": etag,
@@ -136,16 +136,9 @@ VersionName = Annotated[Line, Query(min_length=1, max_length=64)]
 async def upload(
     hub: HubDep, request: Request, version_code: VersionCode, version_name: VersionName, build_type: BuildType
 ) -> dict[str, Any]:
-    """Upload a build: the APK is the body. The same upload again is the same build."""
-    sha256, size = await apk.store(hub.settings.apk_dir, request.stream())
-    values = {
-        "version_code": version_code,
-        "version_name": version_name,
-        "build_type": build_type,
-        "sha256": sha256,
-        "size": size,
-    }
-    build = await hub.db.write(apk.add(values))
+    """Upload a build: the APK is the body. The same upload again is the same build, and serves a retired one again."""
+    values = {"version_code": version_code, "version_name": version_name, "build_type": build_type}
+    build = await hub.apk_files.add(request.stream(), values)
     record("admin.apk.upload", build_id=build["build_id"], version_code=version_code, build_type=build_type)
     return build
 
@@ -158,7 +151,7 @@ async def index(hub: HubDep) -> list[dict[str, Any]]:
 
 @router.delete("/admin/apk-builds/{build_id}", dependencies=[AdminOnly], tags=["admin"])
 async def retire(hub: HubDep, build_id: RequestId) -> Done:
-    """Retire a build: it is served no more."""
+    """Retire a build: it is served no more, and its file is removed after an hour. Uploaded again it is back."""
     await hub.db.write(apk.retire(build_id))
     record("admin.apk.retire", build_id=build_id)
     return Done()

@@ -61,6 +61,13 @@ class Accounts:
         self._wanted = 0
         self._written = 0
 
+    def clean(self) -> None:
+        """Remove what a hub that was killed left half written; to be called before anything is published."""
+        if self._path is not None:
+            for partial in self._path.parent.glob(f".{self._path.name}.{'[0-9a-f]' * 8}"):
+                with contextlib.suppress(OSError):
+                    partial.unlink()
+
     async def publish(self) -> None:
         """Return when the file has everything that is in the database now. A failure is a problem that is shown."""
         if self._path is None:

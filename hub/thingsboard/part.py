@@ -11,6 +11,7 @@ from hub.thingsboard.listener import listener
 @contextlib.asynccontextmanager
 async def thingsboard(hub: Hub) -> AsyncIterator[None]:
     hub.accounts = Accounts(hub.db, hub.settings.broker_users_file, hub.problems)
+    hub.accounts.clean()
     await hub.accounts.publish()
     async with listener(hub):
         yield

@@ -2,12 +2,15 @@
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from hub_support import ADMIN, RunningHub, bearer, running
 from sqlalchemy import select
 
+from hub import retention
+from hub.ids import now_ms
 from hub.store.tables import apk_builds, apk_download_events
 
 pytest_plugins = ["hub_fixtures"]
@@ -22,6 +25,14 @@ async def upload(hub: RunningHub, content: bytes = APK, code: int = 7, build_typ
     assert answer.status_code == 200, answer.text
     made: dict[str, object] = answer.json()
     return made
+
+
+def name_of(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()}.apk"
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in (folder / "apk").iterdir()}
 
 
 async def events(hub: RunningHub) -> list[tuple[str, str]]:
@@ -157,12 +168,17 @@ async def test_the_newest_build_of_the_type_is_served_until_it_is_retired(hub: R
     assert (await hub.client.get(LATEST, headers=ADMIN)).content == APK
 
 
-async def test_an_upload_repeated_is_the_same_build_and_a_different_one_is_refused(hub: RunningHub) -> None:
+async def test_an_upload_repeated_is_the_same_build_and_a_different_one_is_refused(
+    hub: RunningHub, tmp_path: Path
+) -> None:
     first, again = await upload(hub), await upload(hub)
     query = {"version_code": 7, "version_name": "1.7", "build_type": "debug"}
     other = await hub.client.post("/admin/apk-builds", params=query, content=APK + b"x", headers=ADMIN)
     assert (first["build_id"] == again["build_id"], other.status_code) == (True, 409)
+    assert "new version code" in other.json()["detail"]
     assert len(await hub.rows(select(apk_builds))) == 1
+    assert files(tmp_path) == {name_of(APK)}, "of what was refused nothing stays"
+    (await hub.client.get(LATEST, headers=ADMIN)).raise_for_status()
 
 
 async def test_what_is_no_apk_or_too_big_is_refused_and_nothing_stays(tmp_path: Path) -> None:
@@ -178,7 +194,78 @@ async def test_what_is_no_apk_or_too_big_is_refused_and_nothing_stays(tmp_path: 
                 answer = await hub.client.post("/admin/apk-builds", params=query, content=body, headers=ADMIN)
                 assert answer.status_code == code
         assert await hub.rows(select(apk_builds)) == []
-        assert list((tmp_path / "apk").glob("*")) == []
+        assert files(tmp_path) == set()
+
+
+async def test_a_refused_upload_takes_no_file_of_another_build_with_it(hub: RunningHub, tmp_path: Path) -> None:
+    await upload(hub, code=7)
+    await upload(hub, APK + b"8", code=8)
+    query = {"version_code": 8, "version_name": "1.8", "build_type": "debug"}
+    refused = await hub.client.post("/admin/apk-builds", params=query, content=APK, headers=ADMIN)
+    assert refused.status_code == 409
+    assert files(tmp_path) == {name_of(APK), name_of(APK + b"8")}
+
+
+async def test_a_retired_build_keeps_its_file_for_an_hour_and_uploaded_again_is_served_again(
+    hub: RunningHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await upload(hub, code=6)
+    newest = await upload(hub, APK + b"7", code=7)
+    await hub.client.delete(f"/admin/apk-builds/{newest['build_id']}", headers=ADMIN)
+    assert await retention.clean(hub.hub) == 0
+    monkeypatch.setattr("hub.apk_files.now_ms", lambda: now_ms() + 3_700_000)
+    assert await retention.clean(hub.hub) == 1
+    assert files(tmp_path) == {name_of(APK)}
+    assert (await hub.client.get(LATEST, headers=ADMIN)).content == APK
+    again = await upload(hub, APK + b"7", code=7)
+    assert (again["build_id"], again["retired_at"]) == (newest["build_id"], None)
+    assert (await hub.client.get(LATEST, headers=ADMIN)).content == APK + b"7"
+    assert await retention.clean(hub.hub) == 0
+    assert files(tmp_path) == {name_of(APK), name_of(APK + b"7")}
+
+
+async def test_what_a_killed_hub_left_is_removed_at_the_start_and_what_is_being_uploaded_is_not(tmp_path: Path) -> None:
+    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db") as hub:
+        await upload(hub)
+    left = tmp_path / "apk" / ".0123456789abcdef.partial"
+    left.write_bytes(APK)
+    (tmp_path / "apk" / name_of(b"no build")).write_bytes(b"no build")
+    (tmp_path / ".hub.json.01234567").write_bytes(b"{")
+    (tmp_path / ".hub.json.other").write_bytes(b"not the hub's")
+    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", broker_users_file=tmp_path / "hub.json") as hub:
+        await hub.until(lambda: files(tmp_path) == {name_of(APK)})
+        assert not (tmp_path / ".hub.json.01234567").exists()
+        assert (tmp_path / ".hub.json.other").exists()
+        half = asyncio.Event()
+
+        async def slowly() -> AsyncIterator[bytes]:
+            yield APK
+            half.set()
+            assert await retention.clean(hub.hub) == 0, "an upload in progress is left alone"
+            yield b"8"
+
+        query = {"version_code": 8, "version_name": "1.8", "build_type": "debug"}
+        answer = await hub.client.post("/admin/apk-builds", params=query, content=slowly(), headers=ADMIN)
+        assert (answer.status_code, half.is_set()) == (200, True)
+        assert (await hub.client.get(LATEST, headers=ADMIN)).content == APK + b"8"
+        assert files(tmp_path) == {name_of(APK), name_of(APK + b"8")}
+
+
+async def test_uploads_of_the_same_file_at_once_never_lose_it(lite: RunningHub, tmp_path: Path) -> None:
+    """One version is taken, the others are other files for it; and one of them is taken as another version."""
+    await upload(lite, APK + b"0", code=1)
+
+    async def send(code: int) -> int:
+        query = {"version_code": code, "version_name": "1", "build_type": "debug"}
+        return (await lite.client.post("/admin/apk-builds", params=query, content=APK, headers=ADMIN)).status_code
+
+    async def clean() -> int:
+        return await retention.clean(lite.hub)
+
+    codes = await asyncio.gather(*(send(2 if n == 5 else 1) for n in range(10)), *(clean() for _ in range(5)))
+    assert sorted(codes[:10]) == [200] + [409] * 9
+    assert files(tmp_path) == {name_of(APK), name_of(APK + b"0")}
+    assert (await lite.client.get(LATEST, headers=ADMIN)).content == APK
 
 
 @pytest.mark.parametrize("swap", ["gone", "symlink", "longer"])

@@ -12,8 +12,9 @@ from sqlalchemy import Connection, func, select, text, update
 from typer.testing import CliRunner
 
 from hub import cli, retention
+from hub.ids import now_ms
 from hub.store import Unavailable, open_database
-from hub.store.tables import devices, heartbeats, metadata, run_chunks, runs
+from hub.store.tables import devices, enrolment_tokens, heartbeats, metadata, run_chunks, runs
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
@@ -117,6 +118,21 @@ async def test_old_runs_go_with_their_chunks_but_not_those_in_progress(hub: Runn
     assert await retention.clean(hub.hub) == 1
     assert {r["request_id"] for r in await hub.rows(select(runs))} == {"going", "young"}
     assert {r["request_id"] for r in await hub.rows(select(run_chunks))} == {"going", "young"}
+
+
+async def test_enrolment_tokens_go_ninety_days_after_their_end_used_or_not(hub: RunningHub) -> None:
+    day = 86_400_000
+    ends = {"usedLongAgo0": -91, "goneLongAgo0": -91, "goneLately00": -89, "good00000000": 1}
+
+    def work(conn: Connection) -> None:
+        for name, days in ends.items():
+            row = {"token_id": name, "token_hash": "x", "created_at": 1, "expires_at": now_ms() + days * day}
+            used = {"consumed_at": 2, "consumed_by": "a"} if name.startswith("used") else {}
+            conn.execute(enrolment_tokens.insert().values(**row, **used))
+
+    await hub.hub.db.write(work)
+    assert await retention.clean(hub.hub) == 2
+    assert {r["token_id"] for r in await hub.rows(select(enrolment_tokens))} == {"goneLately00", "good00000000"}
 
 
 async def test_a_backup_of_a_database_in_use_is_whole(lite: RunningHub, tmp_path: Path) -> None:
