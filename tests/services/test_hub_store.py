@@ -131,7 +131,7 @@ async def test_enrolment_tokens_go_ninety_days_after_their_end_used_or_not(hub: 
             conn.execute(enrolment_tokens.insert().values(**row, **used))
 
     await hub.hub.db.write(work)
-    assert await retention.clean(hub.hub) == 2
+    await retention.clean(hub.hub)
     assert {r["token_id"] for r in await hub.rows(select(enrolment_tokens))} == {"goneLately00", "good00000000"}
 
 
