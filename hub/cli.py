@@ -14,6 +14,7 @@ from hub import VERSION, logs
 from hub.cli_keys import keys
 from hub.cli_support import BAD_SETTINGS, UNAVAILABLE, database, fail, load, load_to_serve
 from hub.forwarded import Forwarded
+from hub.listening import can_listen
 from hub.server import Server
 from hub.stopping import REQUEST_SECONDS, Deadline
 from hub.store import open_database
@@ -21,7 +22,7 @@ from hub.store.sqlite import path_of
 
 app = typer.Typer(
     help="The hub of a studio's devices. Settings are environment variables (HUB_*, docs/hub.md), or a .env file.\n\n"
-    "Exit codes: 0 fine, 1 it failed, 2 wrong settings or arguments, 3 the database cannot be reached.",
+    "Exit codes: 0 fine, 1 it failed, 2 wrong settings or arguments, 3 the database cannot be reached or used.",
     no_args_is_help=False,
     pretty_exceptions_enable=False,
 )
@@ -43,6 +44,7 @@ def serve() -> None:
     from hub.app import make_app
 
     chosen = load_to_serve()
+    can_listen(chosen)
     # What is wrong with it is said in one line here, and by uvicorn as a traceback.
     database(_migrated(chosen.database_url))
     # A thousand devices and pages at once are more than the 1,024 files that a service may have open by default.

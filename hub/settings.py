@@ -2,12 +2,12 @@
 
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-MIN_TOKEN: Final = 16
+from hub import checks
+
 SECRETS: Final = ("database_url", "admin_token", "metrics_token", "mqtt_password")
 """Each may be in a file instead."""
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -115,20 +115,8 @@ class Settings(Files):
     log_level: Level = "INFO"
     log_queue: int = Field(10_000, ge=1)
 
-    @field_validator("mqtt_url")
-    @classmethod
-    def _mqtt_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname):
-            raise ValueError("must look like mqtt://user@host:1883 or mqtts://user@host:8883")
-        return value
-
-    @field_validator("database_url")
-    @classmethod
-    def _database_url(cls, value: str) -> str:
-        if not value.startswith(("sqlite:///", "postgresql://")):
-            raise ValueError("must begin with sqlite:/// (a file) or postgresql://")
-        return value
+    _broker = field_validator("mqtt_url")(checks.broker_url)
+    _database = field_validator("database_url")(checks.database_url)
 
     @model_validator(mode="before")
     @classmethod
@@ -152,11 +140,9 @@ class Settings(Files):
 
     @field_validator("admin_token", "metrics_token")
     @classmethod
-    def _long(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
-        blank = info.field_name == "metrics_token" and not value
-        if not blank and len(value) < MIN_TOKEN:
-            name = f"HUB_{str(info.field_name).upper()}"
-            raise ValueError(f"{name} must have at least {MIN_TOKEN} characters; make one with: openssl rand -hex 32")
+    def _token(cls, value: SecretStr, info: ValidationInfo) -> SecretStr:
+        if value or info.field_name != "metrics_token":
+            checks.token(f"HUB_{str(info.field_name).upper()}", value.get_secret_value())
         return value
 
     @field_validator("metrics_token")

@@ -1,5 +1,7 @@
 """Where the hub listens: plain HTTP on one port, HTTPS on another; its health check; its secrets from files."""
 
+import asyncio
+import contextlib
 import shutil
 import socket
 import sqlite3
@@ -15,6 +17,7 @@ from hub_support import ADMIN_TOKEN
 
 from hub import health
 from hub.settings import SettingsError, load
+from hub.store import open_database
 from lab.ports import free_port
 
 pytestmark = pytest.mark.services
@@ -52,28 +55,72 @@ def test_a_port_for_https_needs_a_certificate() -> None:
         load(admin_token=ADMIN_TOKEN, tls_port=8443)
 
 
-@pytest.mark.parametrize("which", ["HUB_PORT", "HUB_PROVISION_PORT"])
-def test_a_hub_that_does_not_start_says_so_and_not_that_its_database_is_away(tmp_path: Path, which: str) -> None:
-    settings = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": f"sqlite:///{tmp_path}/hub.db", "PATH": "/usr/bin"}
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        settings |= {"HUB_PORT": str(free_port()), "PROVISION_EVENT_LOG": "", which: str(other.getsockname()[1])}
-        argv = [sys.executable, "-m", "hub"]
-        done = subprocess.run(argv, env=settings, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 1
-    assert done.stderr == "hub: it did not start; the log says why\n"
-    assert "address already in use" in done.stdout.lower()
+def test_ports_that_are_taken_are_all_said_in_a_line_each_and_nothing_is_done(
+    tmp_path: Path, certificate: dict[str, str]
+) -> None:
+    names = ("HUB_PORT", "HUB_TLS_PORT", "HUB_PROVISION_PORT")
+    with contextlib.ExitStack() as stack:
+        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in names]
+        ports = dict(zip(names, map(str, taken), strict=True))
+        done = _started(tmp_path, HUB_ADMIN_TOKEN=ADMIN_TOKEN, **certificate, **ports)
+    lines = [f"{name} (127.0.0.1:{port}): Address already in use" for name, port in ports.items()]
+    assert done.stderr.splitlines() == ["hub: it cannot listen:", *lines]
+    assert (done.returncode, done.stdout) == (1, "")
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_port_that_is_taken_is_said_and_no_traceback(tmp_path: Path, certificate: dict[str, str]) -> None:
-    with real_hub(tmp_path / "one") as client:
-        taken = str(client.base_url.port)
-        settings = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": f"sqlite:///{tmp_path}/two.db", **certificate}
-        settings |= {"HUB_PORT": str(free_port()), "HUB_TLS_PORT": taken, "PROVISION_EVENT_LOG": "", "PATH": "/usr/bin"}
-        argv = [sys.executable, "-m", "hub"]
-        done = subprocess.run(argv, env=settings, capture_output=True, text=True, check=False, timeout=60)
-    assert done.returncode == 1
-    assert "it cannot listen" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_an_address_that_is_not_of_this_machine_is_said(tmp_path: Path) -> None:
+    done = _started(tmp_path, HUB_ADMIN_TOKEN=ADMIN_TOKEN, HUB_HOST="203.0.113.7", HUB_PORT="8080")
+    told = "hub: it cannot listen:\nHUB_PORT (203.0.113.7:8080): Cannot assign requested address\n"
+    assert (done.returncode, done.stderr, done.stdout) == (1, told, "")
+
+
+WRONG = {
+    "no file": ("HUB_DATABASE_URL", "sqlite:///", "HUB_DATABASE_URL: must name a file"),
+    "in memory": ("HUB_DATABASE_URL", "sqlite:///:memory:", "HUB_DATABASE_URL: must name a file"),
+    "a file and options": ("HUB_DATABASE_URL", "sqlite:///hub.db?mode=ro", "HUB_DATABASE_URL: must name a file"),
+    "no such port": ("HUB_MQTT_URL", "mqtt://broker:99999", "HUB_MQTT_URL: must look like mqtt://"),
+    "port 0": ("HUB_MQTT_URL", "mqtt://broker:0", "HUB_MQTT_URL: must look like mqtt://"),
+    "a word as port": ("HUB_MQTT_URL", "mqtt://broker:many", "HUB_MQTT_URL: must look like mqtt://"),
+    "half a host": ("HUB_MQTT_URL", "mqtt://[::1", "HUB_MQTT_URL: must look like mqtt://"),
+    "blanks": ("HUB_ADMIN_TOKEN", " " * 35, "HUB_ADMIN_TOKEN must be of ASCII letters"),
+    "a blank at the end": ("HUB_ADMIN_TOKEN", f"{ADMIN_TOKEN} ", "HUB_ADMIN_TOKEN must be of ASCII letters"),
+    "other letters": ("HUB_ADMIN_TOKEN", "an-admin-token-für-tests", "HUB_ADMIN_TOKEN must be of ASCII letters"),
+    "other letters there": ("HUB_METRICS_TOKEN", "ä" * 20, "HUB_METRICS_TOKEN must be of ASCII letters"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_setting_that_cannot_work_is_refused(case: str) -> None:
+    name, value, told = WRONG[case]
+    given = {"admin_token": ADMIN_TOKEN, name.removeprefix("HUB_").lower(): value}
+    with pytest.raises(SettingsError) as refused:
+        load(**given)
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(told)
+
+
+def test_settings_that_look_odd_and_work_are_taken() -> None:
+    load(admin_token="two words that are-long", mqtt_url="mqtts://[::1]:8883", database_url="sqlite:////var/lib/hub.db")
+    assert load(admin_token=ADMIN_TOKEN, mqtt_url="mqtt://h").mqtt_url == "mqtt://h"
+
+
+@pytest.mark.parametrize("content", ["no database", "cut off", "overwritten"])
+def test_a_file_that_is_no_whole_database_is_said_in_one_line(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "hub.db"
+    asyncio.run(_made(f"sqlite:///{file}"))
+    whole = file.read_bytes()
+    wrong = {"no database": b"this is none " * 100, "cut off": whole[:20_000]}
+    file.write_bytes(wrong.get(content, whole[:100] + b"\xff" * 30_000 + whole[30_100:]))
+    url = f"sqlite:///{file}"
+    done = _started(tmp_path, HUB_ADMIN_TOKEN=ADMIN_TOKEN, HUB_DATABASE_URL=url, HUB_PORT=str(free_port()))
+    assert (done.returncode, done.stdout) == (3, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"hub: SQLite cannot open {file}: ")
+
+
+async def _made(url: str) -> None:
+    await (await open_database(url)).close()
 
 
 def test_the_health_check_tells_a_hub_that_answers_from_none(tmp_path: Path) -> None:
@@ -143,6 +190,14 @@ def test_a_certificate_that_is_none_is_a_wrong_setting_like_the_others(tmp_path:
 
 def _refused(folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
     """A hub that does not start for its settings, and has done nothing."""
+    done = _started(folder, **env)
+    assert done.returncode == 2
+    assert not (folder / "data").exists()
+    return done
+
+
+def _started(folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
+    """A hub that ends by itself, without a traceback."""
     done = subprocess.run(
         [sys.executable, "-m", "hub"],
         env={"PATH": "/usr/bin", "PYTHONPATH": str(Path.cwd()), **env},
@@ -152,7 +207,5 @@ def _refused(folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
         check=False,
         timeout=60,
     )
-    assert done.returncode == 2
     assert "Traceback" not in done.stdout + done.stderr
-    assert not (folder / "data").exists()
     return done
