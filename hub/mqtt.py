@@ -74,7 +74,7 @@ class MqttLink:
         while True:
             began = time.monotonic()
             try:
-                problems["mqtt"] = "connecting to the broker"
+                problems.setdefault("mqtt", "connecting to the broker")
                 async with self._connection() as client:
                     problems.pop("mqtt")
                     await self._subscribe(client, problems)

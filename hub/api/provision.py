@@ -29,6 +29,9 @@ class Waited(BaseModel):
     device_id: str | None
     elapsed: float
     fresh: bool
+    problem: str | None = Field(
+        default=None, description="with `timeout`: why no device could be heard; then it says nothing of the device"
+    )
 
 
 async def _may_wait(hub: HubDep, request: Request, _: Authorization = None) -> Request:
@@ -77,7 +80,8 @@ async def _wait(hub: HubDep, request: Request, wanted: WaitFor) -> Waited:
         if known is not None:
             events.wait_cached(known.device_id, fields, waiter.started - known.at)
             return Waited(status="cached", device_id=known.device_id, elapsed=0.0, fresh=False)
-        return await _answered(request, waiter, events, fields)
+        answer = await _answered(request, waiter, events, fields)
+        return answer.model_copy(update={"problem": _deaf(hub)}) if answer.status == "timeout" else answer
     finally:
         waits.end(waiter)
 
@@ -102,6 +106,11 @@ async def _answered(request: Request, waiter: Waiter, events: ProvisionEvents, f
         raise Refused(499, "disconnected", "The asker went away.")
     events.wait_timeout(fields, elapsed)
     return Waited(status="timeout", device_id=waiter.device_id, elapsed=round(elapsed, 3), fresh=False)
+
+
+def _deaf(hub: HubDep) -> str | None:
+    """Why devices cannot be heard now."""
+    return hub.problems.get("mqtt") if hub.settings.mqtt_url else "no broker is set up (HUB_MQTT_URL)"
 
 
 def _stopping() -> Refused:

@@ -35,7 +35,8 @@ class CommandTaken(BaseModel):
     status: str
     protocol: str
     created: bool
-    error: str | None
+    error: str | None = Field(description="how the run failed, when it has ended")
+    problem: str | None = Field(description="why the command has not left yet; it is tried until the run's time-out")
 
 
 class ActionResult(Outcome):
@@ -71,7 +72,9 @@ async def command(hub: HubDep, wanted: NewCommand) -> CommandTaken:
     run, created = await hub.runner.command(made)
     await hub.runner.dispatched(run["request_id"], hub.settings.dispatch_wait)
     run = await hub.db.read(lambda conn: store.get(conn, made.request_id))
-    return CommandTaken(**{key: run[key] for key in CommandTaken.model_fields if key != "created"}, created=created)
+    of_run = {key: run[key] for key in CommandTaken.model_fields if key in run}
+    problem = hub.runner.problem(made.request_id) if run["status"] == "queued" else None
+    return CommandTaken(**of_run, created=created, problem=problem)
 
 
 @router.get("/admin/runs", dependencies=[AdminOnly], tags=["admin"])

@@ -1,5 +1,6 @@
 """Text and numbers as they may come in: bounded, without control characters, storable by both databases."""
 
+import json
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -26,8 +27,10 @@ PARAMS_BYTES = 3072
 def _params(value: dict[str, Any]) -> dict[str, Any]:
     try:
         size = len(orjson.dumps(value))
+        json.dumps(value, allow_nan=False)  # orjson makes null of what is no number, or of 1e400
     except (TypeError, ValueError):
-        raise ValueError("must be plain JSON: text without lone surrogates, numbers below 2**63") from None
+        told = "must be plain JSON: text without lone surrogates, integers below 2**63, numbers below 1.8e308"
+        raise ValueError(told) from None
     if size > PARAMS_BYTES:
         raise ValueError(f"must be at most {PARAMS_BYTES} bytes of JSON")
     if "\\u0000" in orjson.dumps(value).decode():

@@ -37,6 +37,8 @@ class Dispatcher:
         self._exponential = wait_random_exponential(multiplier=hub.settings.fcm_backoff, max=LONGEST_PAUSE)
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._attempts: dict[tuple[str, str], asyncio.Future[None]] = {}
+        self._failing: dict[str, str] = {}
+        """By request id, why the last attempt failed."""
 
     async def deliver(self, request_id: str, deadline: float) -> Row:
         """Send a run's command; the run as it is then. `deadline` is of time.monotonic().
@@ -49,9 +51,12 @@ class Dispatcher:
             stop=stop_after_delay(max(0.0, deadline - time.monotonic())),
             reraise=True,
         )
-        async for attempt in retrying:
-            with attempt:
-                await self._attempt(await self._target(request_id))
+        try:
+            async for attempt in retrying:
+                with attempt:
+                    await self._attempt(await self._target(request_id))
+        finally:
+            self._failing.pop(request_id, None)
         return await self._db.read(lambda conn: store.get(conn, request_id))
 
     async def attempted(self, request_id: str, device_id: str, seconds: float) -> None:
@@ -59,6 +64,10 @@ class Dispatcher:
         attempt = self._attempts.get((request_id, device_id))
         if attempt is not None:
             await asyncio.wait({attempt}, timeout=seconds)
+
+    def problem(self, request_id: str) -> str | None:
+        """Why a command that is still to be sent has not left yet."""
+        return self._failing.get(request_id)
 
     @contextlib.contextmanager
     def _in_progress(self, run: Row) -> Iterator[None]:
@@ -106,6 +115,7 @@ class Dispatcher:
             await self._db.write(store.sent(run["request_id"]))
             record("dispatch.sent", **about, **answer, protocol=run["protocol"])
             return
+        self._failing[run["request_id"]] = str(failure)
         level = "error" if isinstance(failure, fcm.Misconfigured) else "warning"
         record("dispatch.fail", level, **about, **answer, protocol=run["protocol"], reason=str(failure)[:200])
         if isinstance(failure, fcm.TokenGone):

@@ -66,6 +66,10 @@ class Runner:
         if task is not None:
             await asyncio.wait({task}, timeout=seconds)
 
+    def problem(self, request_id: str) -> str | None:
+        """Why the command has not left yet, though it was tried."""
+        return self._dispatcher.problem(request_id)
+
     async def take_up(self) -> None:
         """Follow the runs that an earlier hub did not see the end of."""
         for run in await self._db.read(store.active()):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_broker import Mosquitto
 from hub_support import ADMIN, RunningHub, asgi_scope, bearer, running
 from hub_waits import begun, events, state, wait
 from sqlalchemy import select
@@ -54,6 +55,30 @@ async def test_the_success_line_is_written_in_the_order_of_the_example(lite: Run
         r'"elapsed":[0-9.]+,"fresh":true\}'
     )
     assert re.fullmatch(example, last), last
+
+
+async def test_a_time_out_says_when_no_device_could_be_heard(lite: RunningHub, tmp_path: Path) -> None:
+    """What an app makes of it: the device has failed, or nobody knows."""
+    told = await wait(lite, timeout=0.1)
+    assert (told["status"], told["problem"]) == ("timeout", "no broker is set up (HUB_MQTT_URL)")
+    with Mosquitto(tmp_path) as broker:
+        async with running(tmp_path, f"sqlite:///{tmp_path}/other.db", mqtt_url=broker.url) as hub:
+            await hub.until(lambda: hub.metric("hub_mqtt_connected") == 1)
+            answer = await wait(hub, timeout=0.1)
+            assert answer == {**answer, "status": "timeout", "device_id": None, "fresh": False, "problem": None}
+            broker.stop()
+            await hub.until(lambda: hub.metric("hub_mqtt_connected") == 0)
+            for _ in range(3):
+                answer = await wait(hub, timeout=0.3)
+                assert answer["status"] == "timeout"
+                assert answer["problem"].startswith("the broker is away: ")
+            broker.start()
+            asked = wait(hub, timeout=60)
+            await begun(hub)
+            await hub.until(lambda: hub.metric("hub_mqtt_connected") == 1, 30)
+            await state(hub)
+            assert (await asked)["problem"] is None
+            assert (await wait(hub, timeout=0.1))["problem"] is None
 
 
 async def test_a_wait_that_nobody_answers_times_out(lite: RunningHub, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from hub_support import ADMIN, RunningHub, running
 from sqlalchemy import select
 
 from hub.store.tables import run_chunks, runs
+from lab.ports import free_port
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
@@ -31,6 +32,7 @@ async def test_a_run_from_command_to_result(phone: tuple[RunningHub, FcmStandin]
         "protocol": "fcm",
         "created": True,
         "error": None,
+        "problem": None,
     }
     (message,) = fcm.sent
     assert message["token"] == "token-1"
@@ -255,6 +257,48 @@ async def test_a_plant_gets_its_command_by_mqtt_and_answers_by_mqtt(tmp_path: Pa
         assert (run["chunks"], run["bytes"]) == (2, 10)
         assert hub.metric("hub_mqtt_refused_total", reason="not_found") == 1
         assert hub.metric("hub_mqtt_refused_total", reason="not a chunk or result") == 1
+
+
+NO_NUMBERS = ("1e400", "-1e400", "NaN", "Infinity", "-Infinity", '[{"b": 1e999}]')
+
+
+@pytest.mark.parametrize("value", NO_NUMBERS)
+async def test_what_is_no_number_is_refused_instead_of_sent_as_null(
+    phone: tuple[RunningHub, FcmStandin], value: str
+) -> None:
+    hub, fcm = phone
+    headers = {"Content-Type": "application/json"}
+    device = await hub.enrol(fcm_token="token-1")
+    body = '{"device_id": "tablet-1", "action": "heat", "params": {"a": VALUE}}'.replace("VALUE", value)
+    answer = await hub.client.post("/admin/command", content=body, headers={**ADMIN, **headers})
+    assert (answer.status_code, answer.json()["fields"][0]["field"]) == (422, "body.params")
+    assert (fcm.sent, await hub.rows(select(runs))) == ([], [])
+    assert (await command(hub, request_id="run-1", params={"a": 1.7e308, "b": None})).status_code == 200
+    result = '{"request_id": "run-1", "outcome": "ok", "data": {"a": VALUE}}'.replace("VALUE", value)
+    answer = await hub.client.post("/v1/action-result", content=result, headers={**device, **headers})
+    assert (answer.status_code, answer.json()["fields"][0]["field"]) == (422, "body.data")
+    by_mqtt = b'{"outcome": "ok", "data": {"a": VALUE}}'.replace(b"VALUE", value.encode())
+    await hub.hub.mqtt.dispatch("tablet/tablet-1/run/run-1/result", by_mqtt, False)
+    assert hub.metric("hub_mqtt_refused_total", reason="not a chunk or result") == 1
+    assert (await run_of(hub, "run-1"))["status"] == "sent"
+
+
+async def test_a_command_says_why_it_has_not_left_yet(tmp_path: Path, database_url: str, fcm: FcmStandin) -> None:
+    away = f"mqtt://127.0.0.1:{free_port()}"
+    async with with_fcm(tmp_path, database_url, fcm, mqtt_url=away, dispatch_wait=0.3, fcm_backoff=1.0) as hub:
+        device = await hub.enrol(fcm_token="token-1")
+        for _ in range(2):
+            taken = (await command(hub, protocol="mqtt", request_id="a")).json()
+            assert (taken["status"], taken["error"]) == ("queued", None)
+            assert taken["problem"] == "the broker is not connected"
+        fcm.answers.extend([error(503, "UNAVAILABLE")] * 100)
+        taken = (await command(hub, request_id="b")).json()
+        assert (taken["status"], taken["problem"]) == ("queued", "UNAVAILABLE")
+        fcm.answers.clear()
+        await hub.client.post("/v1/action-result", json={"request_id": "a", "outcome": "ok"}, headers=device)
+        assert (await command(hub, request_id="c")).json()["problem"] is None
+        ended = (await command(hub, protocol="mqtt", request_id="a")).json()
+        assert (ended["status"], ended["problem"]) == ("ok", None)
 
 
 async def test_a_command_that_is_refused_is_logged_with_what_is_known_of_the_device(lite: RunningHub) -> None:
