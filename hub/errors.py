@@ -23,5 +23,9 @@ class TooBig(HTTPException):
         super().__init__(413, "The body is larger than this route takes.")
 
 
+class CutOff(Exception):
+    """The connection is to be closed in the middle of an answer; why has been counted and logged already."""
+
+
 def not_found(what: str, name: str) -> Refused:
     return Refused(404, "not_found", f"There is no {what} {name!r}.")

@@ -10,7 +10,7 @@ from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from hub.context import RequestContext, current, flush, record
-from hub.errors import TooBig
+from hub.errors import CutOff, TooBig
 from hub.ids import accepted_request_id, new_request_id
 from hub.logs import LogWriter
 from hub.metrics import METHODS, Metrics
@@ -91,6 +91,8 @@ class Ingress:
         except TooBig:
             if not begun:
                 await _too_big()(scope, receive, answer)
+        except CutOff:
+            raise
         except Exception as error:
             log.error("http.error", exc_info=error)
             if begun:

@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from hub.errors import CutOff
 from hub.settings import Settings
 from hub.stopping import Deadline
 
@@ -21,6 +22,10 @@ def _unless_expected(record: logging.LogRecord) -> bool:
     if str(record.msg).startswith("Cancel %s running"):
         record.levelno = logging.WARNING
     return not str(record.msg).startswith("ASGI callable returned without completing")
+
+
+def _unless_told(record: logging.LogRecord) -> bool:
+    return not (record.exc_info and isinstance(record.exc_info[1], CutOff))
 
 
 class Server(uvicorn.Server):
@@ -36,6 +41,7 @@ class Server(uvicorn.Server):
         self._chosen = chosen
         self._deadline = deadline
         self._stopping = stopping
+        logging.getLogger("uvicorn.error").addFilter(_unless_told)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._deadline.begin()

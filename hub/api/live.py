@@ -8,12 +8,14 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Form, Header, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from hub.api.types import TokenText
 from hub.auth import COOKIE, SESSION_SECONDS, AdminOnly, cross_site, session_cookie, session_is_good
 from hub.context import record
-from hub.errors import Refused
+from hub.errors import CutOff, Refused
 from hub.ids import same
 from hub.live.broadcast import RESET
 from hub.live.view import view
@@ -140,9 +142,27 @@ async def events(
         finally:
             hub.live.leave(joined)
 
-    return EventSourceResponse(
-        _counted(hub, stream()), ping=PING_SECONDS, send_timeout=SEND_SECONDS, headers={"cache-control": "no-store"}
-    )
+    return _Events(hub, _counted(hub, stream()))
+
+
+class _Events(EventSourceResponse):
+    """A stream of events. A page that has stopped reading (its phone left the house) is cut off: an everyday thing."""
+
+    def __init__(self, hub: Hub, stream: AsyncIterator[ServerSentEvent]) -> None:
+        headers = {"cache-control": "no-store"}
+        super().__init__(stream, ping=PING_SECONDS, send_timeout=SEND_SECONDS, headers=headers)
+        self._hub = hub
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        slow = False
+        try:
+            await super().__call__(scope, receive, send)
+        except* SendTimeoutError:
+            slow = True
+        if slow:
+            self._hub.metrics.live_errors.labels("slow").inc()
+            record("live.slow", seconds=SEND_SECONDS)
+            raise CutOff
 
 
 async def _counted(hub: Hub, stream: AsyncIterator[ServerSentEvent]) -> AsyncIterator[ServerSentEvent]:

@@ -1,11 +1,13 @@
 """The live page without a browser: its session, its files, its streams and their memory, a stack that is away."""
 
+import json
+import socket
 import time
 from pathlib import Path
 
 import httpx
 import pytest
-from hub_servers import enrol, real_hub, wait_until
+from hub_servers import HubProcess, admin_of, enrol, metric, real_hub, wait_until
 from hub_stack import stack_part
 from hub_support import ADMIN, ADMIN_TOKEN, RunningHub, running
 
@@ -145,3 +147,29 @@ def _events(client: httpx.Client, count: int, **headers: str) -> list[tuple[int,
             if len(found) == count:
                 break
     return found
+
+
+def test_a_page_that_stops_reading_is_cut_off_counted_and_no_error(tmp_path: Path) -> None:
+    """A phone leaves the house: its connection stays, and nobody reads."""
+    log = tmp_path / "log.jsonl"
+    with log.open("wb") as stdout, HubProcess(tmp_path, f"sqlite:///{tmp_path}/hub.db", stdout.fileno()) as hub:
+        with admin_of(hub) as client, socket.socket() as phone:
+            device = enrol(client, "tablet-1")
+            body = {"device_id": "tablet-1", "action": "x", "protocol": "mqtt", "request_id": "run-1"}
+            client.post("/admin/command", json=body).raise_for_status()
+            phone.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            phone.connect(("127.0.0.1", hub.port))
+            asked = f"GET /live/events HTTP/1.1\r\nHost: hub\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n\r\n"
+            phone.sendall(asked.encode())
+            wait_until("the page is there", lambda: metric(client, "live_sessions") == 1)
+            for seq in range(250):
+                chunk = {"seq": seq, "data": "x" * 32_000}
+                client.post("/v1/runs/run-1/chunks", json=chunk, headers=device).raise_for_status()
+            wait_until("it is cut off", lambda: metric(client, 'live_streaming_errors_total{reason="slow"}') == 1)
+            wait_until("and forgotten", lambda: metric(client, "live_sessions") == 0)
+            assert metric(client, 'live_streaming_errors_total{reason="broken"}') == 0
+        wait_until("it is in the log", lambda: b"live.slow" in log.read_bytes())
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    (slow,) = [line for line in lines if line["event"] == "live.slow"]
+    assert (slow["level"], slow["route"]) == ("info", "/live/events")
+    assert [line for line in lines if line["level"] == "error" or "exception" in line] == []
