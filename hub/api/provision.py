@@ -16,6 +16,9 @@ from hub.provision.events import ProvisionEvents
 from hub.provision.waits import Stopping, TooManyWaits, Waiter, about
 from hub.service import HubDep
 
+FULL: Final = {"Retry-After": "5", "Connection": "close"}
+"""A connection that stays open takes as much memory as a wait."""
+
 
 class WaitFor(Body):
     method: Literal["ble", "softap"] = Field(description="how the device is being provisioned")
@@ -70,7 +73,7 @@ async def _wait(hub: HubDep, request: Request, wanted: WaitFor) -> Waited:
     try:
         waiter = waits.begin(wanted.method, wanted.timeout, wanted.require_fresh, wanted.device_id)
     except TooManyWaits:
-        raise Refused(503, "too_many_waits", "Too many waits are in progress.", {"Retry-After": "5"}) from None
+        raise Refused(503, "too_many_waits", "Too many waits are in progress.", FULL) from None
     except Stopping:
         raise _stopping() from None
     fields = dict(about(waiter))

@@ -1,6 +1,7 @@
 """Fixtures of the hub's tests, named by them in `pytest_plugins`."""
 
 import shutil
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,19 @@ def browser() -> Iterator["Browser"]:
         chromium = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield chromium
         chromium.close()
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of 127.0.0.1, in a hub's settings."""
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
+    words = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=hub"]
+    alternative = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    openssl = shutil.which("openssl") or "/usr/bin/openssl"
+    argv = [openssl, "req", "-x509", *words, *alternative, "-keyout", key, "-out", cert]
+    subprocess.run(argv, check=True, capture_output=True)
+    return {"HUB_TLS_CERT": str(cert), "HUB_TLS_KEY": str(key)}
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 import socket
 import sqlite3
 import ssl
@@ -20,19 +19,8 @@ from hub.settings import SettingsError, load
 from hub.store import open_database
 from lab.ports import free_port
 
+pytest_plugins = ["hub_fixtures"]
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder = tmp_path_factory.mktemp("tls")
-    key, cert = folder / "key.pem", folder / "cert.pem"
-    words = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=hub"]
-    alternative = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    openssl = shutil.which("openssl") or "/usr/bin/openssl"
-    argv = [openssl, "req", "-x509", *words, *alternative, "-keyout", key, "-out", cert]
-    subprocess.run(argv, check=True, capture_output=True)
-    return {"HUB_TLS_CERT": str(cert), "HUB_TLS_KEY": str(key)}
 
 
 def test_https_has_a_port_of_its_own_and_plain_http_stays(tmp_path: Path, certificate: dict[str, str]) -> None:

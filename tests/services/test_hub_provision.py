@@ -161,6 +161,7 @@ async def test_there_are_only_so_many_waits(tmp_path: Path) -> None:
         await begun(hub)
         second = await hub.client.post("/provision/wait", json={"method": "ble"}, headers=ADMIN)
         assert (second.status_code, second.headers["retry-after"]) == (503, "5")
+        assert (second.json()["code"], second.headers["connection"]) == ("too_many_waits", "close")
         assert (await first)["status"] == "timeout"
 
 
