@@ -1,6 +1,7 @@
 """The `hub` command."""
 
 import resource
+import secrets
 import signal
 import sqlite3
 import sys
@@ -15,6 +16,7 @@ from hub.cli_keys import keys
 from hub.cli_support import BAD_SETTINGS, UNAVAILABLE, database, fail, load, load_to_serve
 from hub.forwarded import Forwarded
 from hub.listening import can_listen
+from hub.restore import NotRestored, restore
 from hub.server import Server
 from hub.stopping import REQUEST_SECONDS, Deadline
 from hub.store import open_database
@@ -118,6 +120,23 @@ def backup(target: Annotated[Path, typer.Argument(help="the file to make; it mus
         partial.unlink(missing_ok=True)
         raise fail(f"the backup could not be written: {error}") from None
     typer.echo(f"{target}: {target.stat().st_size} bytes")
+
+
+@app.command("restore")
+def restore_(backup: Annotated[Path, typer.Argument(metavar="FILE", help="what hub backup made")]) -> None:
+    """Put a backup in the place of the SQLite database, while the hub is stopped; the database of before is kept."""
+    # The admin's token has nothing to do with it.
+    url = load(admin_token=secrets.token_hex()).database_url
+    if not url.startswith("sqlite:"):
+        raise fail("only SQLite is restored here; use pg_restore for PostgreSQL", BAD_SETTINGS)
+    target = path_of(url)
+    try:
+        before = restore(backup, target)
+    except NotRestored as error:
+        raise fail(f"nothing was restored: {error}") from None
+    except (OSError, sqlite3.Error) as error:
+        raise fail(f"the backup could not be restored: {error}") from None
+    typer.echo(f"{target}: restored from {backup}" + (f"; the database of before is {before}" if before else ""))
 
 
 def main() -> None:

@@ -20,9 +20,10 @@ def fail(message: str, code: int = 1) -> typer.Exit:
     return typer.Exit(code)
 
 
-def load() -> settings.Settings:
+def load(**given: Any) -> settings.Settings:
+    """The settings; those that are `given` are not asked of the environment."""
     try:
-        return settings.load()
+        return settings.load(**given)
     except settings.SettingsError as error:
         raise _wrong([str(error)]) from None
 
