@@ -12,14 +12,17 @@ ALERTS: Final = ROOT / "alerts"
 # Each file is a group of rules, evaluated this often (seconds).
 GROUPS: Final = {"shop": 10, "slow": 60, "system": 15}
 KEYS: Final = frozenset(
-    {"alert", "each", "types", "severity", "threshold", "values", "expr", "for", "inhibits", "same"}
+    {"alert", "each", "types", "severity", "threshold", "values", "expr", "absence", "for", "inhibits", "same"}
     | {"summary", "description"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """An entry of the catalogue; `values` are the numbers of its expression besides the threshold, by name."""
+    """An entry of the catalogue; `values` are the numbers of its expression besides the threshold, by name.
+
+    `absence` is how long it waits for what is missing: seconds, or the name of a subject's duration.
+    """
 
     name: str
     each: str
@@ -28,6 +31,7 @@ class Alert:
     threshold: float | None
     values: dict[str, float]
     expr: str
+    absence: int | str | None
     hold: str | None
     inhibits: tuple[str, ...]
     same: tuple[str, ...]
@@ -47,6 +51,7 @@ def _alert(group: str, entry: dict[str, Any]) -> Alert:
         threshold=entry.get("threshold"),
         values=entry.get("values", {}),
         expr=entry["expr"],
+        absence=entry.get("absence"),
         hold=entry.get("for"),
         inhibits=tuple(entry.get("inhibits", ())),
         same=tuple(entry.get("same", ())),

@@ -17,6 +17,8 @@ from studio.render.subjects import Duration, subjects
 PLACEHOLDER: Final = re.compile(r"<<([a-z_]+)>>")
 RUNBOOKS: Final = "docs/runbook"
 INTERVAL_SECONDS: Final = 15
+START_MINUTES: Final = 5
+"""What a Raspberry Pi needs to bring everything up, and some more."""
 
 
 def runbook(studio: Studio, alert: str) -> str:
@@ -29,19 +31,33 @@ def _fill(text: str, values: Mapping[str, Any], quote: Callable[[Any], str]) -> 
 
 
 def _in_expression(value: str | int | float | Duration) -> str:
-    return f"{value.minutes}m" if isinstance(value, Duration) else metricsql(value)
+    return str(value) if isinstance(value, Duration) else metricsql(value)
 
 
 def _in_text(value: str | int | float | Duration) -> str:
     if isinstance(value, Duration):
-        return f"{value.minutes} minutes"
+        return f"{value.seconds // 60} minutes"
     return go_template(value) if isinstance(value, str) else f"{value:g}"
+
+
+def _settled(studio: Studio, expr: str, absence: int | Duration) -> str:
+    """The expression, but for the time after a start in which all is still coming up.
+
+    Who has missed something for a while is heard when the storage itself has been there for that while and
+    START_MINUTES more: it stores each 15 s that it is. Where nothing at all is stored now, there was no start.
+    """
+    there = f'up{{job="victoriametrics",studio={metricsql(studio.name)}}}[1m]'
+    seconds = absence.seconds if isinstance(absence, Duration) else absence
+    away = f"max_over_time(absent_over_time({there})[{Duration(seconds + 60 * START_MINUTES)}:30s])"
+    return f"({expr}) unless on() ({away} and on() last_over_time({there}))"
 
 
 def _rules(studio: Studio, alert: Alert, found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for subject in found:
         values = {**subject, **alert.values, "threshold": alert.threshold}
         expr = _fill(alert.expr, values, _in_expression)
+        if alert.absence is not None:
+            expr = _settled(studio, expr, subject[alert.absence] if isinstance(alert.absence, str) else alert.absence)
         description = _fill(alert.description, values, _in_text)
         for kind in alert.types:
             yield {

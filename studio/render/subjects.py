@@ -12,19 +12,25 @@ SPARSE_MINUTES = 10
 STUCK_MINUTES = 30
 SAMPLES = 20
 FLAME_MINUTES, FLAME_SAMPLES = 1, 3
+FIRST_HOLDS = 30
+"""The seconds of AllFurnacesSilent's `for`: window and `for` are the patience of the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """A MetricsQL duration such as 10m; the only value that goes into an expression unquoted."""
+    """A MetricsQL duration; the only value that goes into an expression unquoted."""
 
-    minutes: int
+    seconds: int
+
+    def __str__(self) -> str:
+        """10m, or 570s."""
+        return f"{self.seconds}s" if self.seconds % 60 else f"{self.seconds // 60}m"
 
 
 def _window(device: Device, minutes: int, samples: int = SAMPLES) -> tuple[Duration, float]:
     """Some minutes, or more for a device that sends seldom; and how many samples it should send in them."""
     enough = max(minutes, math.ceil(samples * device.expected_interval_seconds / 60))
-    return Duration(enough), enough * 60 / device.expected_interval_seconds
+    return Duration(60 * enough), enough * 60 / device.expected_interval_seconds
 
 
 def _device(kind: str, device: Device) -> dict[str, Any]:
@@ -32,7 +38,7 @@ def _device(kind: str, device: Device) -> dict[str, Any]:
         "subject": {kind: device.id},
         kind: device.id,
         "label": device.title,
-        "no_data": Duration(device.no_data_minutes),
+        "no_data": Duration(60 * device.no_data_minutes),
         "no_data_minutes": device.no_data_minutes,
     }
 
@@ -68,7 +74,7 @@ def subjects(studio: Studio) -> dict[str, list[dict[str, Any]]]:
         **whole,
         # Ids have nothing in them that a regular expression reads as more than a letter.
         "furnaces_pattern": "|".join(f.id for f in on),
-        "no_data_first": Duration(min((f.no_data_minutes for f in on), default=1)),
+        "no_data_first": Duration(60 * min((f.no_data_minutes for f in on), default=1) - FIRST_HOLDS),
     }
     return {
         "studio": [whole],

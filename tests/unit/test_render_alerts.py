@@ -85,9 +85,31 @@ def test_limits_are_in_celsius_whatever_the_furnaces_unit() -> None:
 def test_each_furnace_has_its_own_patience() -> None:
     furnaces = [{**f.model_dump(), "no_data_minutes": n} for f, n in zip(LAB.furnaces, (3, 45), strict=True)]
     found = only("FurnaceNoData", changed(furnaces=furnaces))
-    assert [re.findall(r"\[(\d+m)\]", r["expr"]) for r in found] == [["3m"], ["45m"]]
+    assert [re.findall(r"\[(\d+m)\]", r["expr"])[0] for r in found] == ["3m", "45m"]
     silent = only("AllFurnacesSilent", changed(furnaces=furnaces))
-    assert {m for r in silent for m in re.findall(r"\[(\d+m)\]", r["expr"])} == {"3m"}
+    # Its `for` is the rest of the three minutes.
+    assert {(*re.findall(r"\[(\d+s)\]", r["expr"]), r["for"]) for r in silent} == {("150s", "30s")}
+
+
+def test_absence_counts_when_the_storage_was_there_for_it_and_five_minutes_more() -> None:
+    furnaces = [{**f.model_dump(), "no_data_minutes": n} for f, n in zip(LAB.furnaces, (3, 45), strict=True)]
+    found = {"FurnaceNoData": ["8m", "50m"], "HubDown": ["6m"], "TargetDown": ["7m"], "CameraNoData": ["15m"]}
+    for name, looked in found.items():
+        exprs = [rule["expr"] for rule in only(name, changed(furnaces=furnaces))]
+        assert [re.findall(r"\[(\w+):30s\]", expr) for expr in exprs] == [[one] for one in looked]
+    silent = only("AllFurnacesSilent", changed(furnaces=furnaces))
+    assert {rule["expr"].count("[450s:30s]") for rule in silent} == {1}
+
+
+# What looks at absence and needs no such thing: its own `for` is longer than any start.
+LONG = {"HostMetricsMissing": "10m", "FurnaceNoDataExpected": "15m", "FurnaceLimitMissing": "15m"}
+
+
+def test_every_rule_on_absence_or_on_up_waits_for_a_start() -> None:
+    looks = {a.name: a for a in ENTRIES if re.search(r"\babsent|\bunless\b|\bup\{|_connected\b", a.expr)}
+    without = {name: a.hold for name, a in looks.items() if a.absence is None}
+    # SinkStalled needs that something is received, and Vector sends it on at once.
+    assert without == {**LONG, "SinkStalled": "1m"}
 
 
 def test_no_data_is_matched_by_equality_so_that_it_names_its_furnace() -> None:
