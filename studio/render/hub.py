@@ -50,7 +50,7 @@ def user_secrets(studio: Studio) -> set[str]:
 
 def _page(studio: Studio) -> Artifact:
     furnaces = [{"id": f.id, "label": f.title, "low": f.low_celsius, "high": f.high_celsius} for f in studio.furnaces]
-    devices = (*studio.furnaces, *studio.cameras, *studio.plants)
+    devices = (*studio.cameras, *studio.plants)  # a furnace speaks to Vector; its card says how old its data are
     about = {
         "title": studio.display_name,
         "studio": studio.name,
