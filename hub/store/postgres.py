@@ -15,6 +15,8 @@ T = TypeVar("T")
 CONNECTIONS: Final = 10
 WAITING: Final = 20_000
 MIGRATION_LOCK: Final = 7_210_421
+NOT_THERE: Final = ("53", "57", "58", "25006")
+"""How its codes begin when a disk is full, somebody intervenes, the system fails, or it may only be read."""
 
 
 class PostgresDatabase:
@@ -83,7 +85,8 @@ class PostgresDatabase:
         except (OSError, InterfaceError, OperationalError, PoolTimeout) as error:
             raise Unavailable(str(error)) from error
         except DBAPIError as error:
-            if error.connection_invalidated:
+            code = str(getattr(error.orig, "sqlstate", None) or "")
+            if error.connection_invalidated or code.startswith(NOT_THERE):
                 raise Unavailable(str(error)) from error
             raise
         finally:
