@@ -1,15 +1,15 @@
 """From the samples of ALERTS to the episodes in which each alert fired."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 from studio.render import rules
 
 INTERNAL: Final = frozenset({"__name__", "alertname", "alertgroup", "alertstate", "db", "label", "studio"})
-WATCHDOG: Final = "Watchdog"
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,7 @@ def _runs(times: list[float], gap: float) -> Iterator[tuple[float, float]]:
             begin = later
 
 
-def _of_series(series: dict[str, Any]) -> Iterator[Episode]:
-    metric = series["metric"]
-    times = [at / 1000 for at, value in zip(series["timestamps"], series["values"], strict=True) if value]
+def _of_series(metric: dict[str, str], times: list[float]) -> Iterator[Episode]:
     labels = {k: v for k, v in metric.items() if k not in INTERNAL}
     if times:
         for begin, end in _runs(times, 2 * rules.interval(metric.get("alertgroup", ""))):
@@ -51,9 +49,16 @@ def _of_series(series: dict[str, Any]) -> Iterator[Episode]:
 
 
 def episodes(lines: Iterable[str]) -> list[Episode]:
-    """All episodes but the watchdog's, the earliest first, from lines of VictoriaMetrics' export."""
-    found = [episode for line in lines if line.strip() for episode in _of_series(json.loads(line))]
-    return sorted((e for e in found if e.alert != WATCHDOG), key=lambda e: (e.begin, e.alert, e.about))
+    """All episodes, the earliest first, from lines of VictoriaMetrics' export; a series may be in several."""
+    metrics: dict[str, dict[str, str]] = {}
+    times: dict[str, set[float]] = defaultdict(set)
+    for series in (json.loads(line) for line in lines if line.strip()):
+        key = json.dumps(series["metric"], sort_keys=True)
+        metrics[key] = series["metric"]
+        pairs = zip(series["timestamps"], series["values"], strict=True)
+        times[key].update(at / 1000 for at, value in pairs if value)
+    found = [episode for key, metric in metrics.items() for episode in _of_series(metric, sorted(times[key]))]
+    return sorted(found, key=lambda e: (e.begin, e.alert, e.about))
 
 
 def timeline(found: Iterable[Episode], begin: float, end: float, width: int) -> dict[tuple[str, str], str]:

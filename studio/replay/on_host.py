@@ -3,7 +3,8 @@
 stdin: {"rules": {file: text}, "source": URL of the studio's storage, "match": a selector of what must be stored there,
 "storage": argv, "vmalert": argv, "cleanup": argv, "from": RFC 3339, "to": RFC 3339, "keep": null or an object};
 in an argv {folder} is a folder with the rules in rules/, and {port} a free port for the throw-away storage.
-stdout: the lines of /api/v1/export of the ALERTS series. Exit code 1: stderr says why there are none.
+stdout: {"stored": epoch seconds of what is stored first of that time, or null, "alerts": the lines of /api/v1/export of
+the ALERTS series from there on}. Exit code 1: stderr says why there are none.
 
 "keep": {"series": names, "match": matchers, "seconds": between two samples, "lock": file} brings these series from the
 throw-away storage into the studio's, but for the samples that are there already, and nothing else.
@@ -24,12 +25,14 @@ import urllib.parse
 import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 READY_SECONDS = 60
 STOP_SECONDS = 20
 LAST_LINES = 5
+GRAIN_SECONDS = 15
 
 
 def free_port() -> int:
@@ -45,7 +48,8 @@ def fill(argv: list[str], folder: Path, port: int) -> list[str]:
 def fail(what: str, log: Path) -> NoReturn:
     lines = log.read_text(errors="replace").splitlines()
     said = [line for line in lines if "\terror\t" in line or "\tfatal\t" in line or "\tpanic\t" in line] or lines
-    sys.exit("\n".join([what, *said[-LAST_LINES:]]))
+    # Without its time, level and place in the source.
+    sys.exit("\n".join([what, *(line.split("\t", 3)[-1] for line in said[-LAST_LINES:])]))
 
 
 def wait(storage: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
@@ -60,9 +64,9 @@ def wait(storage: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
             time.sleep(0.1)
 
 
-def anything_stored(question: dict[str, Any]) -> bool:
+def anything_stored(question: dict[str, Any], begin: float, end: float) -> bool:
     """Whether the studio's storage has something of that time; so it is taken where that cannot be asked."""
-    times = {"start": question["from"], "end": question["to"]}
+    times = {"start": f"{begin:.3f}", "end": f"{end:.3f}"}
     query = urllib.parse.urlencode({"match[]": question["match"], **times, "reduce_mem_usage": "1"})
     try:
         with urllib.request.urlopen(f"{question['source']}/api/v1/export?{query}", timeout=60) as answer:  # noqa: S310 - the operator's
@@ -70,6 +74,19 @@ def anything_stored(question: dict[str, Any]) -> bool:
     except (OSError, ValueError):
         # vmalert asks next, and says what is wrong.
         return True
+
+
+def first_stored(question: dict[str, Any]) -> float | None:
+    """From which epoch second on something is stored of the time in question, give or take GRAIN_SECONDS."""
+    begin, end = (datetime.fromisoformat(question[at]).timestamp() for at in ("from", "to"))
+    if not anything_stored(question, begin, end):
+        return None
+    if anything_stored(question, begin, min(begin + GRAIN_SECONDS, end)):
+        return begin
+    while end - begin > GRAIN_SECONDS:
+        middle = (begin + end) / 2
+        begin, end = (begin, middle) if anything_stored(question, begin, middle) else (middle, end)
+    return end
 
 
 def flush(url: str) -> None:
@@ -126,11 +143,11 @@ def fill_in(url: str, question: dict[str, Any]) -> dict[str, Any]:
     return {"stored": True, "series": len(written), "samples": samples}
 
 
-def result(url: str, question: dict[str, Any]) -> str:
+def result(url: str, question: dict[str, Any], first: float) -> dict[str, Any]:
     flush(url)
     if question["keep"]:
-        return json.dumps(fill_in(url, question))
-    return b"".join(exported(url, 'ALERTS{alertstate="firing"}')).decode()
+        return fill_in(url, question)
+    return {"stored": first, "alerts": b"".join(exported(url, 'ALERTS{alertstate="firing"}')).decode()}
 
 
 @contextlib.contextmanager
@@ -147,11 +164,12 @@ def alone(keep: dict[str, Any] | None) -> Iterator[None]:
         yield
 
 
-def replay(question: dict[str, Any], folder: Path) -> str:
-    if not anything_stored(question):
-        if question["keep"]:
-            return json.dumps({"stored": False, "series": 0, "samples": 0})
-        sys.exit(f"nothing is stored from {question['from']} to {question['to']}: choose another time")
+def replay(question: dict[str, Any], folder: Path) -> dict[str, Any]:
+    first = first_stored(question)
+    if first is None:
+        return {"stored": False, "series": 0, "samples": 0} if question["keep"] else {"stored": None, "alerts": ""}
+    # What is kept has its grid; an alert is none where nothing was stored yet.
+    since = question["from"] if question["keep"] else f"{datetime.fromtimestamp(first, UTC):%Y-%m-%dT%H:%M:%SZ}"
     rules = folder / "rules"
     rules.mkdir()
     for name, text in question["rules"].items():
@@ -165,14 +183,14 @@ def replay(question: dict[str, Any], folder: Path) -> str:
         storage = subprocess.Popen(fill(question["storage"], folder, port), stdout=said, stderr=said)
     try:
         wait(storage, url, log)
-        times = [f"-replay.timeFrom={question['from']}", f"-replay.timeTo={question['to']}"]
+        times = [f"-replay.timeFrom={since}", f"-replay.timeTo={question['to']}"]
         done_log = folder / "vmalert.log"
         with done_log.open("wb") as said:
             argv = [*fill(question["vmalert"], folder, port), *times]
             done = subprocess.run(argv, stdout=said, stderr=said, check=False)
         if done.returncode:
             fail("vmalert could not replay:", done_log)
-        return result(url, question)
+        return result(url, question, first)
     finally:
         storage.terminate()
         try:
@@ -189,7 +207,7 @@ def main() -> None:
     question = json.load(sys.stdin)
     with alone(question["keep"]), tempfile.TemporaryDirectory(prefix="studio-replay-") as folder:
         try:
-            sys.stdout.write(replay(question, Path(folder)))
+            json.dump(replay(question, Path(folder)), sys.stdout)
         except urllib.error.URLError as error:
             sys.exit(f"VictoriaMetrics does not do what it is asked: {error}")
 

@@ -1,6 +1,7 @@
 """What a studio's host is asked to replay: rules, period, and the containers that do it."""
 
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from dashboards.recorded import EVERY_SECONDS
@@ -10,9 +11,15 @@ from studio.render.escape import metricsql
 from studio.render.vmalert import rule_files
 
 POINTS: Final = 20_000
-"""Of the 30,000 that VictoriaMetrics gives in one answer at most; `for` begins anew with every question."""
+"""Of the 30,000 that VictoriaMetrics gives in one answer at most; a stretch of alerts has less."""
+QUEUED: Final = 500_000
+"""What vmalert may keep until the throw-away storage has it: a stretch of some ten alerts that fire all the time."""
+STRETCH: Final = timedelta(days=1)
+LONGEST_HOLD: Final = timedelta(hours=1)
+"""No alert's `for` is longer."""
 POINTS_RECORDED: Final = 720
 """A day of recorded series: a question that a small host can answer."""
+WATCHDOG: Final = "Watchdog"
 LOCK: Final = "/run/studio-backfill.lock"
 
 
@@ -39,6 +46,7 @@ def vmalert_flags(studio: Studio, source: str, files: str, points: int = POINTS)
         f"-rule={files}/*.yml",
         f"-datasource.url={source}",
         "-remoteWrite.url=http://127.0.0.1:{port}",
+        f"-remoteWrite.maxQueueSize={QUEUED}",
         f"-external.label=studio={studio.name}",
         f"-replay.maxDatapointsPerQuery={points}",
         "-replay.rulesDelay=0s",
@@ -50,6 +58,23 @@ def rfc3339(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def stretches(begin: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
+    """The time in parts, each for a vmalert of its own, which ends when all that it has found is stored.
+
+    All but the first begin early enough for a `for` that began in the one before.
+    """
+    first = begin
+    while first < end:
+        yield max(begin, first - LONGEST_HOLD), min(first + STRETCH, end)
+        first += STRETCH
+
+
+def _judged(studio: Studio) -> dict[str, list[dict[str, Any]]]:
+    """The rules of a studio but the watchdog: what fires always is nothing to tell, and much to store."""
+    found = rules.groups(studio)
+    return {group: [rule for rule in own if rule.get("alert") != WATCHDOG] for group, own in found.items()}
+
+
 def question(studio: Studio, begin: datetime, end: datetime, url: str | None = None) -> dict[str, Any]:
     """The question for studio/replay/on_host.py: which alerts would have fired.
 
@@ -58,7 +83,7 @@ def question(studio: Studio, begin: datetime, end: datetime, url: str | None = N
     """
     return {
         **_question(studio, begin, end, url or _storage(studio), POINTS),
-        "rules": {f"{name}.yml": text for name, text in rule_files(studio, rules.groups(studio)).items()},
+        "rules": {f"{name}.yml": text for name, text in rule_files(studio, _judged(studio)).items()},
         "keep": None,
     }
 

@@ -57,6 +57,12 @@ def story(studio: StudioHost) -> Story:
     return played(studio)
 
 
+def test_a_first_deploy_and_a_start_tell_nobody_of_what_was_still_coming_up(story: Story) -> None:
+    """The host was deployed, switched off, and started again before the story began."""
+    before = {t.name for t in story.told if t.began < story.at["good"] and t.receiver != "heartbeat"}
+    assert before - OF_THE_HOST == set()
+
+
 def test_good_data_are_silent(story: Story) -> None:
     """And present: see the means that `good_data` waits for."""
     ignored = {"Watchdog"} | OF_THE_HOST

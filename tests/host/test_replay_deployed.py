@@ -49,6 +49,17 @@ def test_it_tells_what_would_have_fired_and_when(studio: StudioHost, began: floa
     assert 900 <= episode["end"] - began <= 1200
 
 
+def test_weeks_of_a_young_studio_begin_with_what_is_stored(studio: StudioHost, began: float) -> None:
+    done = command(studio, "replay", "lab", "--from", "30d", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert "FurnaceTempLow" in {episode["alert"] for episode in found}
+    assert min(episode["begin"] for episode in found) > began - 1800
+    *progress, told = done.stderr.splitlines()
+    assert [line.split()[0] for line in progress] == [f"{n}/30" for n in range(1, 31)]
+    assert told.startswith("lab: nothing is stored before ")
+
+
 def test_nobody_is_alerted_and_nothing_is_left(studio: StudioHost, began: float) -> None:
     assert cold(studio, began)
     told = [a["labels"]["alertname"] for r in studio_host.records(studio.host) for a in r["body"]["alerts"]]

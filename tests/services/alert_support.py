@@ -85,7 +85,12 @@ def replay(what: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, input=json.dumps(what), capture_output=True, text=True, timeout=600, check=False)
 
 
-def replayed(root: Path, of: Studio, url: str, seconds: int) -> list[Episode]:
-    done = replay(asked(root, of, url, seconds))
+def lines(done: subprocess.CompletedProcess[str]) -> list[str]:
+    """The exported lines of a replay that went well."""
     assert done.returncode == 0, done.stderr
-    return episodes(done.stdout.splitlines())
+    found: str = json.loads(done.stdout)["alerts"]
+    return found.splitlines()
+
+
+def replayed(root: Path, of: Studio, url: str, seconds: int) -> list[Episode]:
+    return episodes(lines(replay(asked(root, of, url, seconds))))

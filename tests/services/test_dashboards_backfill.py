@@ -108,7 +108,7 @@ def there(monkeypatch: pytest.MonkeyPatch, root: Path, url: str, tmp_path: Path)
         done = asked(plain(question, root, url, tmp_path))
         return Answer(done.returncode, done.stdout.encode(), done.stderr.strip())
 
-    monkeypatch.setattr(replay, "run", run_there)
+    monkeypatch.setattr(replay, "run_deployed", run_there)
     monkeypatch.setattr(dashboards_backfill, "STEP", timedelta(hours=8))
     return steps
 

@@ -1,7 +1,9 @@
 """studio replay: what the host is asked, and what is made of its answer."""
 
 import json
-from datetime import UTC, datetime
+import re
+import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,13 +14,16 @@ from studio.cli.dashboards_backfill import steps
 from studio.cli.outcome import Stop
 from studio.host.reach import Answer
 from studio.model import load_studio
-from studio.render import recorded, rules
+from studio.render import catalogue, recorded, rules
 from studio.replay.episodes import episodes, timeline
-from studio.replay.question import backfill, question
+from studio.replay.question import LONGEST_HOLD, POINTS, backfill, question, stretches
 
 LAB = load_studio("lab")
+# The package has a function of that name.
+hostctl: Any = sys.modules["studio.host.hostctl"]
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 BEGIN = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
 
 
 def line(alert: str, seconds: list[int], **labels: str) -> str:
@@ -29,12 +34,11 @@ def line(alert: str, seconds: list[int], **labels: str) -> str:
 
 LINES = [
     line("FlameOut", [60, 75, 90, 600, 615], furnace="main", type="shop", severity="critical", db="sensors"),
-    line("Watchdog", list(range(0, 900, 15)), type="system", severity="none"),
     line("FurnaceTempLow", [0, 15], furnace="main", type="shop", severity="critical"),
 ]
 
 
-def test_episodes_are_runs_of_evaluations_without_the_watchdogs() -> None:
+def test_episodes_are_runs_of_evaluations() -> None:
     found = [(e.alert, e.about, e.begin - BEGIN.timestamp(), e.seconds) for e in episodes(LINES)]
     assert found == [
         ("FurnaceTempLow", "furnace=main", 0, 15),
@@ -46,6 +50,30 @@ def test_episodes_are_runs_of_evaluations_without_the_watchdogs() -> None:
 def test_one_missing_evaluation_does_not_end_an_episode() -> None:
     (found,) = episodes([line("FlameOut", [0, 10, 30, 40])])
     assert found.seconds == 40
+
+
+def test_an_episode_may_be_told_in_parts_that_overlap() -> None:
+    """As the stretches of a replay tell it."""
+    (found,) = episodes([line("FlameOut", [0, 10, 20]), line("FlameOut", [20, 30, 40])])
+    assert found.seconds == 40
+
+
+def test_a_replay_is_done_in_stretches_that_no_hold_is_longer_than_what_they_share() -> None:
+    found = list(stretches(BEGIN, BEGIN + timedelta(days=2, hours=6)))
+    hours = [((a - BEGIN) / HOUR, (b - BEGIN) / HOUR) for a, b in found]
+    assert hours == [(0, 24), (23, 48), (47, 54)]
+    assert list(stretches(BEGIN, BEGIN + HOUR)) == [(BEGIN, BEGIN + HOUR)]
+    holds = [re.fullmatch(r"(\d+)([smh])", alert.hold) for alert in catalogue.entries().values() if alert.hold]
+    units = {"s": timedelta(seconds=1), "m": timedelta(minutes=1), "h": HOUR}
+    assert max(int(hold[1]) * units[hold[2]] for hold in holds if hold) <= LONGEST_HOLD
+    # One question a rule and stretch.
+    assert max((b - a).total_seconds() for a, b in found) / min(catalogue.GROUPS.values()) < POINTS
+
+
+def test_the_watchdog_is_left_out() -> None:
+    text = "".join(question(LAB, BEGIN, NOW)["rules"].values())
+    assert "alert: DeliveryFailing" in text
+    assert "alert: Watchdog" not in text
 
 
 def test_the_timeline_is_black_where_an_alert_fires() -> None:
@@ -76,7 +104,7 @@ def test_a_back_fill_evaluates_no_alert_and_vmalert_does_not_write_where_the_stu
     assert "record:" in text
     assert "alert:" not in text
     words = asked["vmalert"]
-    assert [w for w in words if "Write" in w or "notifier" in w] == ["-remoteWrite.url=http://127.0.0.1:{port}"]
+    assert [w for w in words if "Write.url" in w or "notifier" in w] == ["-remoteWrite.url=http://127.0.0.1:{port}"]
     assert asked["keep"]["series"] == recorded.names()
     assert asked["keep"]["match"] == 'studio="lab"'
 
@@ -127,13 +155,16 @@ def test_what_is_no_time_is_told(text: str, said: str) -> None:
 @pytest.fixture
 def answered(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The host answers with LINES; what it was asked is noted."""
-    asked: dict[str, Any] = {}
+    asked: dict[str, Any] = {"times": 0}
 
     def run_there(_studio: Any, argv: list[str], *, stdin: bytes, timeout: float) -> Answer:
-        asked.update(argv=argv, question=json.loads(stdin))
-        return Answer(asked.get("code", 0), "\n".join(LINES).encode(), "vmalert could not replay:\nit said so")
+        question = json.loads(stdin)
+        asked.update(argv=argv, question=asked.get("question", question), times=asked["times"] + 1)
+        stored = asked.get("stored", datetime.fromisoformat(question["from"]).timestamp())
+        said = {"stored": stored, "alerts": "\n".join(LINES if stored else [])}
+        return Answer(asked.get("code", 0), json.dumps(said).encode(), "vmalert could not replay:\nit said so")
 
-    monkeypatch.setattr(replay, "run", run_there)
+    monkeypatch.setattr(replay, "run_deployed", run_there)
     return asked
 
 
@@ -160,6 +191,45 @@ def test_json_for_programs(answered: dict[str, Any], capsys: pytest.CaptureFixtu
     assert [e["alert"] for e in found] == ["FurnaceTempLow", "FlameOut", "FlameOut"]
     assert found[0]["labels"]["furnace"] == "main"
     assert answered["question"]["from"] == "2026-03-01T12:00:00Z"
+
+
+def test_long_times_are_asked_day_by_day_with_progress_beside_the_answer(
+    answered: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["replay", "lab", "--from", "2026-02-01T00:00Z", "--to", "2026-03-02T12:00Z", "--json"]) == 0
+    said = capsys.readouterr()
+    assert answered["times"] == 30
+    assert [line.split()[0] for line in said.err.splitlines()] == [f"{n}/30" for n in range(1, 31)]
+    # Each stretch tells the same here: none is there twice.
+    assert len(json.loads(said.out)) == 3
+
+
+def test_it_begins_where_something_is_stored_and_says_so(
+    answered: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answered["stored"] = BEGIN.timestamp()
+    assert run(["replay", "lab", "--from", "2026-03-01T10:00Z", "--to", "2026-03-02T09:00Z"]) == 0
+    said = capsys.readouterr()
+    begin = replay.time(BEGIN.timestamp())
+    assert said.err == f"lab: nothing is stored before {begin}: nothing is told of it\n"
+    assert said.out.startswith(f"lab, {begin} to ")
+
+
+def test_a_time_of_which_nothing_is_stored_is_told(
+    answered: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    answered["stored"] = None
+    assert run(["replay", "lab", "--from", "2026-03-01T12:00Z", "--to", "2026-03-02T12:00Z"]) == 1
+    assert "nothing is stored from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["replay"], ["dashboards", "backfill"]])
+def test_a_host_on_which_nothing_is_deployed_is_told(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(hostctl, "run", lambda *_a, **_k: Answer(hostctl.ABSENT, b"", ""))
+    assert run([*command, "lab", "--from", "24h"]) == 1
+    assert capsys.readouterr().err == "studio: lab: nothing is deployed on its host yet: studio deploy lab\n"
 
 
 def test_a_time_that_ends_before_it_begins_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
