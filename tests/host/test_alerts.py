@@ -60,7 +60,8 @@ def story(studio: StudioHost) -> Story:
 def test_a_first_deploy_and_a_start_tell_nobody_of_what_was_still_coming_up(story: Story) -> None:
     """The host was deployed, switched off, and started again before the story began."""
     before = {t.name for t in story.told if t.began < story.at["good"] and t.receiver != "heartbeat"}
-    assert before - OF_THE_HOST == set()
+    # The furnaces are fed from then on only, which is told after a quarter of an hour.
+    assert before - OF_THE_HOST <= {"FurnaceNoDataExpected"}
 
 
 def test_good_data_are_silent(story: Story) -> None:
