@@ -25,7 +25,8 @@ NAME: Final = "demo"
 DATA_WAIT: Final = 60.0
 PAGES: Final = {
     "VictoriaMetrics (a query)": (8428, "/api/v1/query?query=furnace_furnace_temp"),
-    "vmalert": (8880, "/vmalert/alerts"),
+    # Debian's vmalert has no style sheet for its own page.
+    "vmalert (alerts, pending and firing)": (8880, "/api/v1/alerts"),
     "Alertmanager (firing alerts)": (9093, "/api/v2/alerts"),
     "Vector (health)": (8686, "/health"),
     "Vector (metrics)": (9598, "/metrics"),

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from lab import cache, state
+from lab import cache, demo, state
 from lab.catalogue import IMAGES
 from lab.debian import mirror_from
+from lab.host import LabHost
 from lab.ports import GUEST_PORTS, HOSTS, claim, claimed, free_index, port_map
 from lab.python_env import pins
 from lab.run import LabError, locked
+from studio.model import load_studio
 
 
 def test_no_two_hosts_share_a_port_and_all_are_unprivileged() -> None:
@@ -155,3 +157,16 @@ def test_what_is_a_stand_in_says_so_in_its_name() -> None:
         f"localhost/lab/{name}"
         for name in ("victoriametrics", "vmalert", "alertmanager", "mosquitto", "hivemq", "vector-standin", "python")
     }
+
+
+def test_the_demo_says_what_each_next_step_is_for_in_one_column(capsys: pytest.CaptureFixture[str]) -> None:
+    demo.show_next(LabHost(demo.NAME), load_studio("lab"))
+    said = capsys.readouterr().out.splitlines()
+    explained = [(line, why) for line in said for _, why in demo.NEXT if why and line.endswith(f"  {why}")]
+    assert len(explained) == len([why for _, why in demo.NEXT if why])
+    assert len({line.index(why) for line, why in explained}) == 1
+
+
+def test_the_demo_names_no_page_that_has_lost_its_style_sheet() -> None:
+    """Debian's vmalert answers its own pages without one."""
+    assert [path for port, path in demo.PAGES.values() if port == 8880] == ["/api/v1/alerts"]
