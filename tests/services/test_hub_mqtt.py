@@ -95,6 +95,33 @@ async def test_a_broker_that_dies_takes_nothing_with_it_that_had_arrived(site: S
     await site.hub.until(all_stored, 30)
 
 
+async def test_what_a_hub_that_is_behind_has_no_room_for_is_dropped_and_counted(tmp_path: Path) -> None:
+    sent = 3_000
+    with Mosquitto(tmp_path, "allow_anonymous true\nmax_queued_messages 0") as broker:
+        async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", mqtt_url=broker.url, mqtt_queue=10) as hub:
+            await hub.enrol("cam", kind="camera")
+            body = {"device_id": "cam", "action": "log", "protocol": "mqtt", "request_id": "run-1"}
+            assert (await hub.client.post("/admin/command", json=body, headers=ADMIN)).status_code == 200
+            await hub.until(lambda: hub.metric("hub_mqtt_connected") == 1)
+            client = paho.Client(CallbackAPIVersion.VERSION2)
+            client.connect("127.0.0.1", broker.port)
+            for seq in range(sent):
+                client.publish("camera/cam/run/run-1/chunk", json.dumps({"seq": seq, "data": "x"}))
+            client.loop_start()
+            dropped = 0.0
+
+            async def all_are_told() -> bool:
+                nonlocal dropped
+                dropped = hub.metric("hub_mqtt_refused_total", reason="queue full")
+                return len(await stored(hub)) + dropped == sent
+
+            await hub.until(all_are_told, 60)
+            client.disconnect()
+            client.loop_stop()
+            assert 0 < dropped < sent
+            assert hub.metric("run_chunks_total", device_site="none", protocol="mqtt") == sent - dropped
+
+
 async def test_a_result_by_mqtt_leaves_the_same_line_as_one_by_http(phone: tuple[RunningHub, FcmStandin]) -> None:
     hub, _ = phone
     device = await hub.enrol(fcm_token="token-1", alias="Kiln tablet")
