@@ -8,8 +8,32 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, NamedTuple
 
+import aiomqtt
+
 IN_HAND: Final = 2_000
 """So many are worked on at once; those behind them wait their turn."""
+
+
+class Arrivals(asyncio.Queue[aiomqtt.Message]):
+    """What came and is not in hand yet: `most` messages that nobody sends again, `refused` is told of each above that.
+
+    Of those that are to be acknowledged brokers send some ahead (Mosquitto 2.0.11 thousands): twice as many find room,
+    and `left` says that there were more, which the broker sends again to the next connection.
+    """
+
+    def __init__(self, most: int, refused: Callable[[], object]) -> None:
+        super().__init__()
+        self.left = False
+        self._most = most
+        self._refused = refused
+
+    def put_nowait(self, item: aiomqtt.Message) -> None:
+        if self.qsize() < (self._most if item.qos == 0 else 2 * self._most):
+            super().put_nowait(item)
+        elif item.qos == 0:
+            self._refused()
+        else:
+            self.left = True
 
 
 class _Entry(NamedTuple):

@@ -17,7 +17,7 @@ import aiomqtt
 import structlog
 from paho.mqtt.matcher import MQTTMatcher
 
-from hub.inbox import Inbox
+from hub.inbox import Arrivals, Inbox
 from hub.metrics import Metrics
 from hub.settings import Settings
 
@@ -45,7 +45,7 @@ class MqttLink:
         self._filters: list[str] = []
         self._handlers: Any = MQTTMatcher()  # type: ignore[no-untyped-call]
         self._client: aiomqtt.Client | None = None
-        self._queue: asyncio.Queue[aiomqtt.Message] | None = None
+        self._queue: Arrivals | None = None
         self._inbox = Inbox()
         metrics.watch("hub_mqtt_queue_messages", "MQTT messages waiting", self._depth)
 
@@ -102,18 +102,6 @@ class MqttLink:
         tls = url.scheme == "mqtts"
         context = ssl.create_default_context(cafile=self._settings.mqtt_ca) if tls else None
         password = self._settings.mqtt_password.get_secret_value() or unquote(url.password or "")
-        refused, most = self._metrics.mqtt_refused.labels("queue full"), self._settings.mqtt_queue
-
-        class Bounded(asyncio.Queue[aiomqtt.Message]):
-            """Of what is to be acknowledged brokers send some ahead (Mosquitto 2.0.11 thousands), of the rest all."""
-
-            def put_nowait(self, item: aiomqtt.Message) -> None:
-                if self.qsize() < (most if item.qos == 0 else 2 * most):
-                    super().put_nowait(item)
-                else:
-                    refused.inc()
-                    client._client.ack(item.mid, item.qos)
-
         client = aiomqtt.Client(
             url.hostname or "",
             url.port or (8883 if tls else 1883),
@@ -124,11 +112,11 @@ class MqttLink:
             tls_context=context,
             timeout=CONNECT_SECONDS,
             keepalive=30,
-            queue_type=Bounded,
             max_queued_outgoing_messages=1000,
         )
         client._client.manual_ack_set(True)
-        self._queue = client._queue
+        refused = self._metrics.mqtt_refused.labels("queue full")
+        self._queue = client._queue = Arrivals(self._settings.mqtt_queue, refused.inc)
         async with client:
             self._client = client
             self._metrics.mqtt_connected.set(1)
@@ -153,6 +141,9 @@ class MqttLink:
         try:
             async for message in client.messages:
                 await self._take(message, client)
+                if self._queue is not None and self._queue.left and self._queue.empty():
+                    await self._inbox.finish()
+                    raise aiomqtt.MqttError("more came at once than the hub holds; it asks for the rest again")
                 count += 1
                 if count % TURN == 0:
                     await asyncio.sleep(0)

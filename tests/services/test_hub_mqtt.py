@@ -1,5 +1,6 @@
 """What comes by MQTT is logged as what comes by HTTP, and stored though the hub stops or the broker dies meanwhile."""
 
+import asyncio
 import contextlib
 import json
 import sqlite3
@@ -120,6 +121,30 @@ async def test_what_a_hub_that_is_behind_has_no_room_for_is_dropped_and_counted(
             client.loop_stop()
             assert 0 < dropped < sent
             assert hub.metric("run_chunks_total", device_site="none", protocol="mqtt") == sent - dropped
+
+
+async def test_what_is_to_be_acknowledged_and_finds_no_room_comes_again(site: Site) -> None:
+    """The database is busy, the broker sends all that it has, and there is room for half of it."""
+    site.busy.close()
+    await site.hub.until(lambda: site.hub.metric("hub_mqtt_queue_messages") == 0, 30)
+    arrivals: Any = site.hub.hub.mqtt._queue
+    arrivals._most = 300
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.max_inflight_messages_set(0)
+    client.connect("127.0.0.1", site.broker.port)
+    for seq in range(CHUNKS, 3_000):
+        last = client.publish("camera/cam/run/run-1/chunk", json.dumps({"seq": seq, "data": "x"}), qos=1)
+    client.loop_start()
+    await asyncio.to_thread(last.wait_for_publish, 60)
+    client.loop_stop()
+
+    async def all_stored() -> bool:
+        return len(await stored(site.hub)) == 3_000
+
+    await site.hub.until(all_stored, 120)
+    assert arrivals.left, "there was no room for some"
+    assert arrivals is not site.hub.hub.mqtt._queue, "they were asked for again"
+    assert site.hub.metric("hub_mqtt_refused_total", reason="queue full") == 0
 
 
 async def test_a_result_by_mqtt_leaves_the_same_line_as_one_by_http(phone: tuple[RunningHub, FcmStandin]) -> None:
