@@ -1,14 +1,17 @@
 """The hub in a deployed studio: it is kept right, its scraper has no more rights than it needs."""
 
 import json
+import re
+import textwrap
 import threading
+from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
 import pytest
 import requests
 from deploy_support import restarted
-from hub_host import HubHost, Provisioned, welcome
+from hub_host import HubHost, Provisioned, refused, welcome
 from paho.mqtt.enums import CallbackAPIVersion
 from verify_support import verify
 
@@ -37,6 +40,36 @@ def test_killed_it_comes_back_with_all_that_it_knew(hub: HubHost) -> None:
     hub.studio.settled(60)
     assert restarted(before, hub.studio.pids()) == {"hub"}
     assert "remembered" in {d["device_id"] for d in hub.must("GET", "/admin/devices")}
+
+
+def test_a_backup_is_restored_as_the_documentation_says(hub: HubHost) -> None:
+    told = Path("docs/hub.md").read_text().partition("**Restore**")[2]
+    block = textwrap.dedent(re.findall(r"```bash\n(.*?)```", told, re.S)[0])
+    backing_up, restoring = block.split("\n\n")
+    functions = f'set -eu\ncd /tmp\nsudo() {{ "$@"; }}\n{backing_up.splitlines()[0]}\n'
+
+    def devices() -> set[str]:
+        return {device["device_id"] for device in hub.must("GET", "/admin/devices")}
+
+    kept = hub.provision("in-the-backup", hub.key())
+    hub.studio.host.exec(functions + backing_up)
+    assert hub.studio.host.exec("head -c 15 /tmp/before.db").stdout == "SQLite format 3"
+    lost = hub.provision("made-later", hub.key())
+    in_use = [line for line in restoring.splitlines() if not line.startswith("sudo systemctl")]
+    running = hub.studio.host.exec(functions + "\n".join(in_use), check=False)
+    assert running.returncode != 0
+    assert "is in use: stop the hub first" in running.stdout + running.stderr
+    assert devices() >= {kept.device, lost.device}
+    into_the_volume = re.findall(r"`(as_studio podman run --rm -i .*?)`", told)[0]
+    image = next(line for line in restoring.splitlines() if line.startswith("image="))
+    moved = into_the_volume.replace("/data/before.db", "/data/moved.db")
+    hub.studio.host.exec(f"{functions}{image}\n{moved}")
+    hub.studio.host.exec(functions + restoring.replace("/data/before.db", "/data/moved.db"))
+    hub.studio.settled(60)
+    assert kept.device in devices()
+    assert lost.device not in devices()
+    hub.seconds_until(kept, welcome)
+    hub.seconds_until(lost, refused)
 
 
 def test_a_changed_file_of_the_hub_restarts_the_hub_alone(changing: HubHost) -> None:
