@@ -1,8 +1,6 @@
 """`python3 -m hostctl`, and the entry point of the zipapp."""
 
-import sys
-
-from hostctl.cli import main
+from hostctl.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

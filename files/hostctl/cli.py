@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from hostctl.errors import BAD_INPUT, FAILED, HostError
 from hostctl.paths import Paths
@@ -160,9 +160,14 @@ COMMANDS: dict[str, Callable[[Paths, Any], None]] = {
 }
 
 
+def program() -> NoReturn:
+    """The whole program; a reader that has seen enough (`| head`) ends it without a word."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.exit(main())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     options = _parser().parse_args(argv)
     try:
         if os.geteuid() != 0:

@@ -21,8 +21,8 @@ with open(handle, "wb", closefd=False) as file:
     file.write(program)
 sys.path.insert(0, "/proc/self/fd/%d" % handle)
 sys.stdin = io.StringIO(question.decode())
-from hostctl.cli import main
-sys.exit(main(sys.argv[1:]))
+from hostctl.cli import program
+program()
 """
 
 

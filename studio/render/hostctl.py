@@ -12,7 +12,7 @@ from studio.render.templates import static
 
 PACKAGE: Final = FILES / "hostctl"
 OLDEST: Final = (1980, 1, 1, 0, 0, 0)
-MAIN: Final = "import sys\n\nfrom hostctl.cli import main\n\nsys.exit(main())\n"
+MAIN: Final = "from hostctl.cli import program\n\nprogram()\n"
 
 
 def _sources(package: Path) -> list[tuple[str, bytes]]:

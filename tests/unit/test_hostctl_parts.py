@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import multiprocessing
+import signal
 import socket
 import xml.etree.ElementTree as ET
 import zipfile
@@ -311,3 +312,6 @@ def test_who_is_not_root_is_told_what_to_type(
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert cli.main(["status"]) == 2
     assert capsys.readouterr().err == "hostctl: it is for root alone: sudo hostctl ...\n"
+    assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN, (
+        "a pipe without reader may end the program, not its caller"
+    )
