@@ -45,7 +45,7 @@ class MqttLink:
         self._filters: list[str] = []
         self._handlers: Any = MQTTMatcher()  # type: ignore[no-untyped-call]
         self._client: aiomqtt.Client | None = None
-        self._queue: Arrivals | None = None
+        self._queue = self._arrivals()
         self._inbox = Inbox()
         metrics.watch("hub_mqtt_queue_messages", "MQTT messages waiting", self._depth)
 
@@ -94,7 +94,10 @@ class MqttLink:
             await asyncio.sleep(random.uniform(0.05, min(LONGEST_PAUSE, 0.25 * 2**failures)))  # noqa: S311
 
     def _depth(self) -> float:
-        return float(len(self._inbox) + (self._queue.qsize() if self._queue is not None else 0))
+        return float(len(self._inbox) + self._queue.qsize())
+
+    def _arrivals(self) -> Arrivals:
+        return Arrivals(self._settings.mqtt_queue, self._metrics.mqtt_refused.labels("queue full").inc)
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[aiomqtt.Client]:
@@ -115,8 +118,7 @@ class MqttLink:
             max_queued_outgoing_messages=1000,
         )
         client._client.manual_ack_set(True)
-        refused = self._metrics.mqtt_refused.labels("queue full")
-        self._queue = client._queue = Arrivals(self._settings.mqtt_queue, refused.inc)
+        self._queue = client._queue = self._arrivals()
         async with client:
             self._client = client
             self._metrics.mqtt_connected.set(1)
@@ -137,23 +139,22 @@ class MqttLink:
             log.warning("mqtt.subscription.denied", topics=denied)
 
     async def _receive(self, client: aiomqtt.Client) -> None:
-        count = 0
+        queue = self._queue
         try:
             async for message in client.messages:
                 await self._take(message, client)
-                if self._queue is not None and self._queue.left and self._queue.empty():
+                for _ in range(min(TURN, queue.qsize())):
+                    await self._take(queue.get_nowait(), client)  # each of `messages` costs a task
+                if queue.left and queue.empty():
                     await self._inbox.finish()
                     raise aiomqtt.MqttError("more came at once than the hub holds; it asks for the rest again")
-                count += 1
-                if count % TURN == 0:
-                    await asyncio.sleep(0)
         except asyncio.CancelledError:
             await self._take_rest()
             raise
 
     async def _take_rest(self) -> None:
         """Take what had arrived when the connection, or the hub, ended: a broker may have lost it meanwhile."""
-        while self._queue is not None and not self._queue.empty():
+        while not self._queue.empty():
             await self._take(self._queue.get_nowait(), self._client)
         await self._inbox.finish()
 
