@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from hub import apk
+from hub.durable import sync
 from hub.errors import Refused
 from hub.ids import now_ms
 from hub.store import Database
@@ -44,7 +45,7 @@ class ApkFiles:
                 sha256, size = await _write(file, body)
                 async with self._naming:
                     partial.replace(path_of(self._folder, sha256))
-                    _sync_folder(self._folder)
+                    sync(self._folder)
                     try:
                         return await self._db.write(apk.add({**values, "sha256": sha256, "size": size}))
                     except Refused:
@@ -102,11 +103,3 @@ def _remove_unlocked(path: Path) -> bool:
         finally:
             os.close(fd)
     return False
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

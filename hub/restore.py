@@ -17,6 +17,7 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, inspect
 from sqlalchemy.exc import SQLAlchemyError
 
+from hub.durable import sync
 from hub.store.migrate import upgrade
 from hub.store.sqlite import engine
 from hub.store.tables import metadata
@@ -107,7 +108,7 @@ def _check(made: Path) -> None:
         raise NotRestored(f"the backup is damaged: {getattr(error, 'orig', error)}") from None
     if missing:
         raise NotRestored(f"the backup is no hub's database: it has no {', '.join(missing)}")
-    _sync(made)
+    sync(made)
 
 
 def _missing(conn: Connection) -> list[str]:
@@ -135,12 +136,12 @@ def _swap(made: Path, database: Path) -> Path | None:
         for end in ("", *BESIDE):
             with contextlib.suppress(FileNotFoundError):
                 os.link(f"{database}{end}", f"{kept}{end}")
-    _sync(database.parent)
+    sync(database.parent)
     for end in BESIDE:
         Path(f"{database}{end}").unlink(missing_ok=True)
-    _sync(database.parent)
+    sync(database.parent)
     made.replace(database)
-    _sync(database.parent)
+    sync(database.parent)
     return kept
 
 
@@ -149,14 +150,6 @@ def _own(made: Path, like: Path) -> None:
     owner = like.stat()
     if os.geteuid() == 0:
         os.chown(made, owner.st_uid, owner.st_gid)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _tidy(made: Path, database: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 import orjson
 import structlog
 
+from hub.durable import sync
 from hub.store import Database
 from hub.thingsboard import store
 
@@ -106,8 +107,4 @@ def write_file(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             partial.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(path.parent)

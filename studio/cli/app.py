@@ -8,7 +8,7 @@ import typer
 
 from studio.cli.dashboards_app import dashboards_app
 from studio.cli.devices_app import devices_app
-from studio.cli.options import Json, Name, examples
+from studio.cli.options import Json, Name, Until, examples
 from studio.cli.outcome import Exit, Stop
 from studio.cli.secrets_app import secrets_app
 
@@ -130,7 +130,7 @@ def replay(
     since: Annotated[
         str, typer.Option("--from", metavar="TIME", help="2026-11-20, 2026-11-20T08:30, or 24h, 7d for so long ago")
     ] = "24h",
-    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="now when left out")] = None,
+    until: Until = None,
     url: Annotated[
         str | None, typer.Option(metavar="URL", help="another VictoriaMetrics, as the host reaches it")
     ] = None,

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from studio.cli.options import Json, Name, examples
+from studio.cli.options import Json, Name, Until, examples
 
 dashboards_app = typer.Typer(
     no_args_is_help=True,
@@ -61,7 +61,7 @@ def dashboards_backfill(
     since: Annotated[
         str, typer.Option("--from", metavar="TIME", help="2026-11-20, 2026-11-20T08:30, or 30d for so long ago")
     ] = "365d",
-    until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="now when left out")] = None,
+    until: Until = None,
 ) -> None:
     """Fill in what graphs of more than two days read, for a time before it was recorded or while vmalert was away.
 

@@ -10,6 +10,7 @@ Name = Annotated[
     str | None,
     typer.Argument(metavar="STUDIO", envvar="STUDIO", show_envvar=False, help="its name, or its inventory's path"),
 ]
+Until = Annotated[str | None, typer.Option("--to", metavar="TIME", help="now when left out")]
 Json = Annotated[bool, typer.Option("--json", help="for programs")]
 
 

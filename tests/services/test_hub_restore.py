@@ -206,7 +206,7 @@ def die_at(step: int, folder: Path) -> None:
     os.link = killed(os.link)
     Path.unlink = killed(Path.unlink)  # type: ignore[method-assign]
     Path.replace = killed(Path.replace)  # type: ignore[method-assign]
-    restore._sync = killed(restore._sync)
+    restore.sync = killed(restore.sync)
     restore._fold = killed(restore._fold)
     restore.restore(folder / "copy.db", folder / "hub.db")
 
