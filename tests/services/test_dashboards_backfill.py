@@ -5,6 +5,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -37,16 +38,22 @@ RECORDED_LIVE = {BEGIN + 7200: 990.0, BEGIN + 14_400 + 37: 991.0}
 ARGUMENTS = ["dashboards", "backfill", "lab", "--from", "2025-06-02T00:00Z", "--to", "2025-06-03T00:00Z"]
 
 
-def exported(url: str, match: str) -> list[dict[str, Any]]:
-    lines = requests.get(f"{url}/api/v1/export", params={"match[]": match}, timeout=60).text.splitlines()
-    return [json.loads(line) for line in lines]
+def told(url: str, path: str, **params: str | float) -> requests.Response:
+    """What the storage answers about all that was written before.
+
+    For ten seconds it remembers which series a selector has found, so each question has a selector of its own.
+    """
+    requests.get(f"{url}/internal/force_flush", timeout=60).raise_for_status()
+    asked = {**params, "extra_filters[]": f'{{asked!="{time.time_ns()}"}}'}
+    answer = requests.get(f"{url}{path}", params=asked, timeout=60)
+    answer.raise_for_status()
+    return answer
 
 
 def stored(url: str, match: str = '{__name__=~".+:.+"}') -> dict[str, list[tuple[int, float]]]:
     """Seconds and values of each recorded series, sorted."""
-    requests.get(f"{url}/internal/force_flush", timeout=60).raise_for_status()
     found: dict[str, list[tuple[int, float]]] = {}
-    for series in exported(url, match):
+    for series in map(json.loads, told(url, "/api/v1/export", **{"match[]": match}).text.splitlines()):
         pairs = zip((at // 1000 for at in series["timestamps"]), series["values"], strict=True)
         found.setdefault(json.dumps(series["metric"], sort_keys=True), []).extend(pairs)
     return {name: sorted(pairs) for name, pairs in found.items()}
@@ -58,7 +65,7 @@ def doubled(pairs: list[tuple[int, float]]) -> bool:
 
 
 def names(url: str) -> set[str]:
-    return set(requests.get(f"{url}/api/v1/label/__name__/values", params={"start": "0"}, timeout=60).json()["data"])
+    return set(told(url, "/api/v1/label/__name__/values", start="0").json()["data"])
 
 
 def plain(question: dict[str, Any], root: Path, url: str, folder: Path) -> dict[str, Any]:
@@ -124,15 +131,12 @@ def charts() -> list[Target]:
 def drawn(url: str, target: Target) -> list[dict[str, Any]]:
     """What a graph of a year gets."""
     asked = {"query": expanded(target.expr, YEAR), "start": BEGIN, "end": END, "step": step(YEAR), "nocache": "1"}
-    answer = requests.get(f"{url}/api/v1/query_range", params=asked, timeout=60)
-    answer.raise_for_status()
-    return list(answer.json()["data"]["result"])
+    return list(told(url, "/api/v1/query_range", **asked).json()["data"]["result"])
 
 
 def value(url: str, expr: str, at: int) -> dict[str, float]:
     """What a query gives at a second, by its labels."""
-    asked = {"query": expr, "time": str(at), "nocache": "1"}
-    answer = requests.get(f"{url}/api/v1/query", params=asked, timeout=60).json()["data"]["result"]
+    answer = told(url, "/api/v1/query", query=expr, time=at, nocache="1").json()["data"]["result"]
     return {json.dumps(s["metric"], sort_keys=True): float(s["value"][1]) for s in answer}
 
 
@@ -184,12 +188,12 @@ def test_run_again_and_after_it_was_ended_nothing_is_there_twice(
     # As far as one gets that is killed while it writes.
     half["keep"]["series"] = half["keep"]["series"][:5]
     half["to"] = "2025-06-02T11:00:00Z"
-    told = json.loads(asked(half).stdout)
-    assert told["samples"] > 600
+    done = json.loads(asked(half).stdout)
+    assert done["samples"] > 600
     assert run(ARGUMENTS) == 0
     once = stored(url)
     assert not [name for name, pairs in once.items() if doubled(pairs)]
-    missing = sum(map(len, once.values())) - len(RECORDED_LIVE) - told["samples"]
+    missing = sum(map(len, once.values())) - len(RECORDED_LIVE) - done["samples"]
     assert capsys.readouterr().out.splitlines()[-1] == f"lab: {missing:,} samples were missing"
     assert run(ARGUMENTS) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "lab: nothing was missing"
