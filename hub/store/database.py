@@ -36,6 +36,11 @@ class Database(Protocol):
         """Writes that are waiting."""
         ...
 
+    @property
+    def in_turn(self) -> bool:
+        """Whether one write begins after the other has ended, in the order in which they were asked for."""
+        ...
+
     async def close(self) -> None: ...
 
 

@@ -52,6 +52,10 @@ class PostgresDatabase:
     def queued(self) -> int:
         return self._waiting
 
+    @property
+    def in_turn(self) -> bool:
+        return False
+
     async def write(self, work: Work[T]) -> T:
         if self._closed:
             raise Unavailable("the database is closed")

@@ -84,6 +84,10 @@ class SqliteDatabase:
     def queued(self) -> int:
         return self._jobs.qsize()
 
+    @property
+    def in_turn(self) -> bool:
+        return True
+
     async def write(self, work: Work[T]) -> T:
         if self._closed:
             raise Unavailable("the database is closed")

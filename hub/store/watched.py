@@ -33,6 +33,10 @@ class Watched:
     def queued(self) -> int:
         return self._db.queued
 
+    @property
+    def in_turn(self) -> bool:
+        return self._db.in_turn
+
     async def read(self, work: Work[T]) -> T:
         return await self._db.read(work)
 

@@ -1,7 +1,6 @@
 """Small parts of the hub: settings, tokens, limits."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,8 +9,6 @@ from hub import settings
 from hub.ids import Token, accepted_request_id, iso, new_token, parse_token
 from hub.inbox import IN_HAND, Inbox
 from hub.limits import CALLERS, RateLimit
-from hub.store.database import Unavailable, Work
-from hub.store.grouped import Grouped
 
 TOKEN = "0123456789abcdef"
 
@@ -150,45 +147,3 @@ async def _add_many(inbox: Inbox, work: Any, count: int) -> None:
 
 def test_so_many_messages_are_in_hand_and_no_more() -> None:
     asyncio.run(_inbox_bounded())
-
-
-class OneByOne:
-    """A database that refuses one item, with all that are in its group."""
-
-    def __init__(self) -> None:
-        self.groups: list[list[str]] = []
-
-    async def write(self, work: Work[Any]) -> Any:
-        await asyncio.sleep(0.01)
-        return work(None)  # type: ignore[arg-type]
-
-    def work(self, items: Sequence[str]) -> Work[list[str | Exception]]:
-        def work(_: object) -> list[str | Exception]:
-            self.groups.append(list(items))
-            if "away" in items:
-                raise Unavailable("the database is away")
-            if "poison" in items:
-                raise ValueError("poison")
-            return [KeyError(item) if item == "refused" else item.upper() for item in items]
-
-        return work
-
-
-async def _grouped(*items: str) -> tuple[list[Any], list[list[str]]]:
-    database = OneByOne()
-    grouped: Grouped[str, str] = Grouped(database, database.work)  # type: ignore[arg-type]
-    answers = await asyncio.gather(*map(grouped.store, items), return_exceptions=True)
-    return answers, database.groups
-
-
-def test_an_item_that_cannot_be_stored_takes_no_other_with_it() -> None:
-    answers, groups = asyncio.run(_grouped("a", "poison", "refused", "b"))
-    assert [type(answer) for answer in answers] == [str, ValueError, KeyError, str]
-    assert (answers[0], answers[3]) == ("A", "B")
-    assert groups == [["a", "poison", "refused", "b"], ["a"], ["poison"], ["refused"], ["b"]]
-
-
-def test_without_its_database_a_group_is_not_tried_one_by_one() -> None:
-    answers, groups = asyncio.run(_grouped("a", "away", "b"))
-    assert [type(answer) for answer in answers] == [Unavailable] * 3
-    assert len(groups) == 1
