@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Final
 
 import structlog
@@ -35,7 +35,7 @@ def remove_before(table: Table, key: Column[object], when: Column[object], befor
 
 
 async def clean(hub: Hub) -> int:
-    """Remove all that is past its time; how many rows and files it were."""
+    """Remove all that is past its time; how many rows and files it were. What fails is logged and stops no other."""
     days = hub.settings
     limits = (
         (heartbeats, heartbeats.c.id, heartbeats.c.received_at, days.heartbeat_retention_days),
@@ -47,10 +47,21 @@ async def clean(hub: Hub) -> int:
     )
     total = 0
     for table, key, when, age in limits:
-        while removed := await hub.db.write(remove_before(table, key, when, now_ms() - int(age * DAY_MS))):
-            total += removed
-            await asyncio.sleep(0)
-    return total + await hub.apk_files.clean()
+        with _on_its_own(table.name):
+            while removed := await hub.db.write(remove_before(table, key, when, now_ms() - int(age * DAY_MS))):
+                total += removed
+                await asyncio.sleep(0)
+    with _on_its_own("APK files"):
+        total += await hub.apk_files.clean()
+    return total
+
+
+@contextlib.contextmanager
+def _on_its_own(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        log.error("retention.fail", what=what, exc_info=error)
 
 
 @contextlib.asynccontextmanager
@@ -59,10 +70,7 @@ async def retention(hub: Hub) -> AsyncIterator[None]:
 
     async def loop() -> None:
         while True:
-            try:
-                await clean(hub)
-            except Exception as error:
-                log.error("retention.fail", exc_info=error)
+            await clean(hub)
             await asyncio.sleep(PERIOD)
 
     task = asyncio.create_task(loop())

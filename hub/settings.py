@@ -11,8 +11,10 @@ from hub import checks
 SECRETS: Final = ("database_url", "admin_token", "metrics_token", "mqtt_password")
 """Each may be in a file instead."""
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-PerMinute = Annotated[int, Field(ge=1)]
+DAY: Final = 86_400
+Seconds = Annotated[float, Field(gt=0, le=365 * DAY, allow_inf_nan=False)]
+Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
+PerMinute = Annotated[int, Field(ge=1, le=1_000_000_000)]
 
 
 class SettingsError(Exception):
@@ -90,10 +92,11 @@ class Settings(Files):
     alertmanager_url: str = ""
 
     fcm_url: str = "https://fcm.googleapis.com"
-    fcm_timeout: Seconds = 10.0
-    fcm_backoff: Seconds = 1.0
+    fcm_timeout: float = Field(10.0, gt=0, le=600)
+    fcm_backoff: float = Field(1.0, gt=0, le=600)
     """Seconds that the pauses between attempts grow from."""
-    run_timeout: Seconds = 300.0
+    run_timeout: float = Field(300.0, ge=0.1, le=DAY)
+    """As a command may ask for."""
     dispatch_wait: float = Field(2.0, ge=0, le=30)
     """How long `/admin/command` waits to tell whether the command left; it is on disk before in any case."""
 
@@ -102,9 +105,9 @@ class Settings(Files):
     run_max_bytes: int = Field(10 * 1024 * 1024, ge=1)
     device_silent_seconds: Seconds = 3600.0
     """Without a word for so long, a device's last status says nothing; the page's configuration may know better."""
-    heartbeat_dedup_seconds: float = Field(10.0, ge=0)
-    heartbeat_retention_days: float = Field(90.0, gt=0)
-    run_retention_days: float = Field(90.0, gt=0)
+    heartbeat_dedup_seconds: float = Field(10.0, ge=0, le=DAY)
+    heartbeat_retention_days: Days = 90.0
+    run_retention_days: Days = 90.0
 
     hmac_required: bool = False
     rate_register: PerMinute = 30

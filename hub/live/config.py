@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError
 
 from hub.settings import Seconds, SettingsError
 
@@ -12,8 +12,8 @@ from hub.settings import Seconds, SettingsError
 class Furnace(BaseModel):
     id: str
     label: str | None = None
-    low: float | None = None
-    high: float | None = None
+    low: FiniteFloat | None = None
+    high: FiniteFloat | None = None
 
 
 class PageConfig(BaseModel):

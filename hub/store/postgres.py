@@ -1,8 +1,10 @@
 """PostgreSQL through asyncpg: the same functions of a connection, each in a transaction of its own."""
 
 import asyncio
+import functools
 from typing import Any, Final, TypeVar
 
+import asyncpg
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -21,8 +23,10 @@ NOT_THERE: Final = ("53", "57", "58", "25006")
 
 class PostgresDatabase:
     def __init__(self, url: str) -> None:
+        # asyncpg reads the URL, which knows libpq's words (sslmode); SQLAlchemy does not.
         self._engine = create_async_engine(
-            url.replace("postgresql://", "postgresql+asyncpg://", 1),
+            "postgresql+asyncpg://",
+            async_creator=functools.partial(asyncpg.connect, url),
             pool_size=CONNECTIONS,
             max_overflow=0,
             pool_pre_ping=True,
@@ -45,7 +49,7 @@ class PostgresDatabase:
                 await conn.run_sync(migrate)
         except (OSError, DBAPIError) as error:
             await self._engine.dispose()
-            raise Unavailable(f"PostgreSQL cannot be reached: {error}") from error
+            raise Unavailable(f"PostgreSQL cannot be reached: {getattr(error, 'orig', error)}") from error
         return self
 
     @property
@@ -55,6 +59,10 @@ class PostgresDatabase:
     @property
     def in_turn(self) -> bool:
         return False
+
+    @property
+    def failures(self) -> int:
+        return 0
 
     async def write(self, work: Work[T]) -> T:
         if self._closed:

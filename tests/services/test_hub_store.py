@@ -3,18 +3,19 @@
 import asyncio
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from hub_support import ADMIN_TOKEN, RunningHub
-from sqlalchemy import Connection, func, select, text, update
+from hub_support import ADMIN_TOKEN, Postgres, RunningHub
+from sqlalchemy import Connection, Table, func, select, text, update
 from typer.testing import CliRunner
 
 from hub import cli, retention
 from hub.ids import now_ms
 from hub.store import Unavailable, open_database
-from hub.store.tables import devices, enrolment_tokens, heartbeats, metadata, run_chunks, runs
+from hub.store.tables import devices, enrolment_tokens, heartbeats, metadata, provision_audit, run_chunks, runs
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
@@ -135,6 +136,38 @@ async def test_enrolment_tokens_go_ninety_days_after_their_end_used_or_not(hub: 
     assert {r["token_id"] for r in await hub.rows(select(enrolment_tokens))} == {"goneLately00", "good00000000"}
 
 
+async def test_what_cannot_be_cleaned_stops_nothing_else_from_being_cleaned(
+    lite: RunningHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lite.enrol()
+    row = {"device_id": "tablet-1", "request_id": "r", "received_at": 1, "status": "ok"}
+    refused = {"created_at": 1, "request_id": "r", "transport": "http", "peer": "-", "result": "FAILURE", "reason": "-"}
+
+    def work(conn: Connection) -> None:
+        conn.execute(heartbeats.insert().values(**row))
+        conn.execute(provision_audit.insert().values(**refused))
+
+    await lite.hub.db.write(work)
+    (tmp_path / "apk").mkdir(exist_ok=True)
+    (tmp_path / "apk" / "0123.apk").write_bytes(b"no build")
+    whole = retention.remove_before
+
+    def but_one(table: Table, *about: Any) -> Any:
+        if table is heartbeats:
+            raise OverflowError("cannot convert float infinity to integer")
+        return whole(table, *about)
+
+    monkeypatch.setattr(retention, "remove_before", but_one)
+    await retention.clean(lite.hub)
+    assert await lite.rows(select(provision_audit)) == []
+    assert len(await lite.rows(select(heartbeats))) == 1
+    assert list((tmp_path / "apk").iterdir()) == []
+    (line,) = lite.lines("retention.fail")
+    assert (line["level"], line["what"]) == ("error", "heartbeats")
+    monkeypatch.undo()
+    assert await retention.clean(lite.hub) == 1
+
+
 async def test_a_backup_of_a_database_in_use_is_whole(lite: RunningHub, tmp_path: Path) -> None:
     headers = await lite.enrol()
     target = tmp_path / "copy.db"
@@ -168,6 +201,33 @@ def test_a_database_that_is_not_there_is_said_in_one_line(command: str, url: str
     assert "Traceback" not in done.output
     assert told in done.output
     assert len(done.output.splitlines()) == 1
+
+
+@pytest.mark.parametrize("url", ["postgresql://hub@h:abc/x", "postgresql://hub@h/x?sslmode=always"])
+def test_a_database_url_that_is_none_is_a_wrong_setting(url: str) -> None:
+    env = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": url}
+    done = CliRunner().invoke(cli.app, ["serve"], env=env)
+    assert done.exit_code == 2
+    assert done.output.splitlines()[0] == "hub: wrong settings:"
+    assert "HUB_DATABASE_URL: " in done.output
+    assert "Traceback" not in done.output
+
+
+def test_what_libpq_knows_of_a_url_is_known_here(postgres: Postgres) -> None:
+    url = postgres.new_database()
+    for query, code, told in (
+        ("?sslmode=prefer&application_name=hub", 0, ""),
+        ("?sslmode=require", 3, "rejected SSL upgrade"),
+        ("?sslmode=verify-full&sslrootcert=/nowhere/ca.pem", 3, "No such file"),
+        ("_missing", 3, "does not exist"),
+    ):
+        done = CliRunner().invoke(
+            cli.app, ["migrate"], env={"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": url + query}
+        )
+        assert done.exit_code == code, done.output
+        if code:
+            assert told in done.output
+            assert len(done.output.splitlines()) == 1
 
 
 def test_the_file_of_the_database_is_for_the_hub_alone(tmp_path: Path) -> None:

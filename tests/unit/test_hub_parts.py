@@ -45,11 +45,53 @@ def test_what_has_no_default_may_be_blank(monkeypatch: pytest.MonkeyPatch, name:
     assert getattr(settings.load(admin_token=TOKEN), name) is None
 
 
-@pytest.mark.parametrize("name", ["run_timeout", "device_silent_seconds"])
-def test_seconds_are_a_number_of_them(name: str) -> None:
-    for endless in (float("inf"), float("nan"), 0, -1):
-        with pytest.raises(settings.SettingsError, match=f"HUB_{name.upper()}"):
+NUMBERS = [name for name, field in settings.Settings.model_fields.items() if field.annotation is float]
+
+
+def test_there_are_times_among_the_settings() -> None:
+    named = {"run_timeout", "device_silent_seconds", "heartbeat_dedup_seconds", "dispatch_wait", "fcm_timeout"}
+    assert named | {"heartbeat_retention_days", "run_retention_days"} <= set(NUMBERS)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_time_is_a_number_that_can_be_counted_to(name: str) -> None:
+    for endless in ("inf", "nan", "-1", "1e300"):
+        with pytest.raises(settings.SettingsError, match=f"^HUB_{name.upper()}: .*$"):
             settings.load(admin_token=TOKEN, **{name: endless})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://hub@localhost/hub",
+        "postgresql://hub:p%40ss@[::1]:5432/hub?sslmode=verify-full&sslrootcert=/etc/ca.pem&application_name=hub",
+        "postgresql://hub@/hub?host=/run/postgresql",
+    ],
+)
+def test_a_postgresql_url_is_as_libpq_takes_it(url: str) -> None:
+    assert settings.load(admin_token=TOKEN, database_url=url).database_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://hub@h:abc/x", "must look like postgresql://"),
+        ("postgresql://hub@h:99999/x", "must look like postgresql://"),
+        ("postgresql://hub:p@ss@h/x", "written as %"),
+        ("postgresql://hub:p#ss@h/x", "written as %"),
+        ("postgresql://hub@h/x?sslmode", "must look like postgresql://"),
+        ("postgresql://hub@h/x?sslmode=always", "sslmode must be one of"),
+        ("postgresql://hub@h/x?ssl=require", "ssl: not known here"),
+        ("postgresql://hub@h/x?connect_timeout=5", "connect_timeout: not known here"),
+    ],
+)
+def test_what_no_postgresql_can_be_reached_by_is_a_wrong_setting(url: str, told: str) -> None:
+    with pytest.raises(settings.SettingsError) as caught:
+        settings.load(admin_token=TOKEN, database_url=url)
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith("HUB_DATABASE_URL: ")
+    assert told in line
+    assert "p@ss" not in line
 
 
 def test_secrets_are_not_shown() -> None:
