@@ -3,14 +3,14 @@
 from dashboards.frame import Dashboard, Row
 from dashboards.panels import ANY, Query, Rules, lines, number, with_runbook
 from dashboards.recorded import STUDIO
-from dashboards.shown import grown, held, quantile, rate_by
+from dashboards.shown import grown, held, quantile, rate_by, share
 
 WAITS = "provision_waits_total"
 GOOD = f'{STUDIO},outcome=~"success|cached"'
 
 
-def _elapsed(share: float) -> Query:
-    return Query(quantile(share, "provision_wait_elapsed_seconds", "le, method"), f"{{{{method}}}} {share * 100:g} %")
+def _elapsed(of: float) -> Query:
+    return Query(quantile(of, "provision_wait_elapsed_seconds", "le, method"), f"{{{{method}}}} {of * 100:g} %")
 
 
 def provisioning(rules: Rules) -> Dashboard:
@@ -28,7 +28,7 @@ def provisioning(rules: Rules) -> Dashboard:
                 "Waits that ended well",
                 "Share of the time shown; a remembered state counts as well.",
                 "percentunit",
-                Query(f"{grown(WAITS, 'outcome', GOOD)} / {grown(WAITS, 'outcome')}"),
+                Query(share(grown(WAITS, "outcome", GOOD), grown(WAITS, "outcome"))),
                 none="nobody waited",
             ),
             rules,

@@ -3,10 +3,10 @@
 from dashboards.frame import Dashboard, Row
 from dashboards.panels import Query, Rules, above, distribution, lines, number, with_runbook
 from dashboards.recorded import STUDIO
-from dashboards.shown import grown, held, quantile, rate_by
+from dashboards.shown import grown, held, quantile, rate_by, share
 
 FAILED = grown("runner_error_total", "status")
-ENDED = grown("runner_stop_total", "status")
+BEGUN = grown("runner_start_total", "status")
 
 
 def runner_overview(rules: Rules) -> Dashboard:
@@ -15,17 +15,15 @@ def runner_overview(rules: Rules) -> Dashboard:
         number(
             "Active runs", "Runs that have begun and not ended.", "short", Query(f"sum(hub_runs_active{{{STUDIO}}})")
         ),
-        number(
-            "Runs begun", "Within the time shown.", "short", Query(grown("runner_start_total", "status")), decimals=0
-        ),
+        number("Runs begun", "Within the time shown.", "short", Query(BEGUN), decimals=0),
         with_runbook(
             number(
                 "Runs that failed",
-                "Share of the ended runs of the time shown that ended badly or timed out.",
+                "Share of the runs begun in the time shown that ended badly or timed out.",
                 "percentunit",
-                Query(f"{FAILED} / ({FAILED} + {ENDED})"),
+                Query(share(FAILED, BEGUN)),
                 steps=above(rules, "RunnerErrors"),
-                none="none",
+                none="no runs",
             ),
             rules,
             "RunnerErrors",

@@ -24,6 +24,11 @@ def grown(metric: str, by: str, match: str = STUDIO, keep: str = "studio") -> st
     return _growth(metric, by).grown(keep, match)
 
 
+def share(part: str, whole: str) -> str:
+    """What part of a whole; 0 when there is no series of the part, since nothing of it ever happened."""
+    return f"({part} or 0 * {whole}) / {whole}"
+
+
 def held(how: str, metric: str, by: str = "studio") -> str:
     """A gauge's largest, least, mean or summed value by some labels."""
     return CATALOGUE[name(metric, by, how)].shown()
