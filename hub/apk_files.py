@@ -44,8 +44,7 @@ class ApkFiles:
             with self._partial() as (partial, file):
                 sha256, size = await _write(file, body)
                 async with self._naming:
-                    partial.replace(path_of(self._folder, sha256))
-                    sync(self._folder)
+                    await asyncio.to_thread(_name, partial, path_of(self._folder, sha256))
                     try:
                         return await self._db.write(apk.add({**values, "sha256": sha256, "size": size}))
                     except Refused:
@@ -79,17 +78,29 @@ class ApkFiles:
 
 
 async def _write(file: BinaryIO, body: AsyncIterator[bytes]) -> tuple[str, int]:
-    """SHA-256 and size of what was written. Raises Refused (422) when it is no APK."""
+    """SHA-256 and size of what was written. Raises Refused (422) when it is no APK.
+
+    A slow card stops the thread that waits for it, and nothing else.
+    """
     digest, size, start = hashlib.sha256(), 0, b""
     async for part in body:
         start = start if len(start) >= len(ZIP_MAGIC) else (start + part)[:4]
         digest.update(part)
-        size += file.write(part)
-    file.flush()
-    os.fsync(file.fileno())
+        size += await asyncio.to_thread(file.write, part)
+    await asyncio.to_thread(_to_disk, file)
     if start != ZIP_MAGIC:
         raise Refused(422, "not_an_apk", "The body is no APK (it does not begin as a ZIP archive).")
     return digest.hexdigest(), size
+
+
+def _to_disk(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _name(partial: Path, named: Path) -> None:
+    partial.replace(named)
+    sync(named.parent)
 
 
 def _remove_unlocked(path: Path) -> bool:

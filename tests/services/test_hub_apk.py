@@ -2,6 +2,8 @@
 
 import asyncio
 import hashlib
+import os
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -266,6 +268,29 @@ async def test_uploads_of_the_same_file_at_once_never_lose_it(lite: RunningHub, 
     assert sorted(codes[:10]) == [200] + [409] * 9
     assert files(tmp_path) == {name_of(APK), name_of(APK + b"0")}
     assert (await lite.client.get(LATEST, headers=ADMIN)).content == APK
+
+
+async def test_a_card_that_is_slow_to_store_an_upload_stops_nothing_else(
+    lite: RunningHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, slow = threading.Semaphore(0), os.fsync
+    answered = threading.Semaphore(0)
+    waited: list[bool] = []
+
+    def fsync(fd: int) -> None:
+        asked.release()
+        waited.append(answered.acquire(timeout=30))
+        slow(fd)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    uploading = asyncio.create_task(upload(lite))
+    for _ in ("the file", "its name"):
+        assert await asyncio.to_thread(asked.acquire, timeout=30)
+        assert (await lite.client.get("/healthz")).status_code == 200
+        answered.release()
+    build = await uploading
+    assert waited == [True, True]
+    assert build["sha256"] == hashlib.sha256(APK).hexdigest()
 
 
 @pytest.mark.parametrize("swap", ["gone", "symlink", "longer"])
