@@ -64,14 +64,25 @@ def latest(build_type: str) -> Work[dict[str, Any] | None]:
     return lambda conn: one(conn, statement.order_by(b.version_code.desc()).limit(1))
 
 
-def downloaded(event: dict[str, Any], *, resumed: bool) -> Work[bool]:
-    """Note a download; False when it goes on with one that was noted before."""
+def downloaded(event: dict[str, Any], part: int | None) -> Work[bool]:
+    """Note a download; False when it goes on with the one that was noted last.
+
+    `part` is the first byte that is asked for, None when it is all. Parts come in any order, also at once, and again:
+    only one that begins at 0 where such a part was there before begins another download.
+    """
+    e = apk_download_events.c
 
     def work(conn: Connection) -> bool:
-        e = apk_download_events.c
-        if resumed and one(conn, select(e.id).where(e.build_id == event["build_id"], e.actor == event["actor"])):
-            return False
-        conn.execute(apk_download_events.insert().values(created_at=now_ms(), **event))
+        # One after the other: SQLite does so in any case.
+        conn.execute(select(b.build_id).where(b.build_id == event["build_id"]).with_for_update())
+        if part is not None:
+            own = select(e.id, e.first_byte).where(e.build_id == event["build_id"], e.actor == event["actor"])
+            last = one(conn, own.order_by(e.id.desc()).limit(1))
+            if last is not None and (part or last["first_byte"]):
+                first = min(part, last["first_byte"])
+                conn.execute(update(apk_download_events).where(e.id == last["id"]).values(first_byte=first))
+                return False
+        conn.execute(apk_download_events.insert().values(created_at=now_ms(), first_byte=part or 0, **event))
         return True
 
     return work

@@ -61,14 +61,14 @@ async def download(hub: HubDep, request: Request, build_type: BuildType = "debug
         response = _response(hub, build, request)
         if response.status_code == 304:
             return response
-        resumed = _range(response, request, build["size"])
+        part = _range(response, request, build["size"])
         event = {
             "build_id": build["build_id"],
             "source": by.source,
             "actor": by.actor,
             "request_id": request_id(),
         }
-        new = await hub.db.write(apk.downloaded(event, resumed=resumed))
+        new = await hub.db.write(apk.downloaded(event, part))
     except Refused as error:
         record("apk.download.fail", "warning", **about, reason=error.code)
         raise
@@ -78,8 +78,8 @@ async def download(hub: HubDep, request: Request, build_type: BuildType = "debug
     return response
 
 
-def _range(response: Response, request: Request, size: int) -> bool:
-    """Leave of the request's Range what can be sent; whether the download goes on with another. Raises Refused (416).
+def _range(response: Response, request: Request, size: int) -> int | None:
+    """Leave of the request's Range what can be sent; its first byte, None: it is all. Raises Refused (416).
 
     Starlette, which sends the file, refuses where RFC 9110 ignores, and refuses ranges of which one is good.
     """
@@ -92,7 +92,7 @@ def _range(response: Response, request: Request, size: int) -> bool:
     if asked is not None:
         headers.append((b"range", f"bytes={','.join(f'{first}-{last}' for first, last in asked)}".encode()))
     request.scope["headers"] = headers
-    return asked is not None and asked[0][0] > 0
+    return None if asked is None else min(first for first, _ in asked)
 
 
 def _response(hub: Hub, build: dict[str, Any], request: Request) -> Response:

@@ -135,6 +135,7 @@ apk_download_events: Final = Table(
     Column("actor", String(80), nullable=False),
     Column("request_id", String(64), nullable=False),
     Column("created_at", Ms, nullable=False),
+    Column("first_byte", BigInteger, nullable=False, server_default="0"),
     Index("ix_apk_download_events_actor", "build_id", "actor"),
 )
 

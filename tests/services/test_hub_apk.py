@@ -83,6 +83,49 @@ async def test_a_download_in_parts_is_one_download(hub: RunningHub) -> None:
     assert await events(hub) == [(build["build_id"], "enrollment")]
 
 
+HALF = len(APK) // 2
+FIRST, SECOND, WHOLE = f"bytes=0-{HALF - 1}", f"bytes={HALF}-", "bytes=0-"
+
+
+@pytest.mark.parametrize(
+    ("asked", "rows"),
+    [
+        ([SECOND, FIRST], 1),
+        ([SECOND, FIRST, SECOND], 1),
+        ([FIRST, SECOND, SECOND], 1),
+        ([f"bytes=-{HALF}", f"bytes={HALF // 2}-{HALF}", FIRST], 1),
+        ([SECOND, WHOLE], 1),
+        ([FIRST, SECOND, FIRST, SECOND], 2),
+        ([SECOND, FIRST, FIRST], 2),
+        ([WHOLE, SECOND], 1),
+        ([WHOLE, WHOLE], 2),
+        ([None, SECOND], 1),
+        ([SECOND, None], 2),
+    ],
+)
+async def test_parts_come_in_any_order_and_are_one_download_until_it_begins_again(
+    hub: RunningHub, asked: list[str | None], rows: int
+) -> None:
+    await upload(hub)
+    device = await hub.enrol()
+    await hub.client.get(LATEST, headers={**ADMIN, "Range": SECOND})
+    for part in asked:
+        answer = await hub.client.get(LATEST, headers=device | ({"Range": part} if part else {}))
+        assert answer.status_code == (206 if part else 200)
+    assert len(await events(hub)) == 1 + rows, "and the admin's own"
+    assert [line["resumed"] for line in hub.lines("apk.download")].count(False) == 1 + rows
+    assert hub.metric("apk_download_total", build_type="debug", source="manual") == 1 + rows
+
+
+async def test_parts_that_are_fetched_at_once_are_one_download(hub: RunningHub) -> None:
+    await upload(hub)
+    token = bearer(await hub.new_token())
+    ranges = [f"bytes={start}-{start + 999}" for start in range(0, len(APK), 1000)]
+    parts = await asyncio.gather(*(hub.client.get(LATEST, headers={**token, "Range": part}) for part in ranges))
+    assert b"".join(part.content for part in parts) == APK
+    assert len(await events(hub)) == 1
+
+
 @pytest.mark.parametrize(
     "beyond", ["bytes=999999999-", "bytes=99999999999999999999999999-", f"bytes={len(APK)}-", "bytes=-0"]
 )
