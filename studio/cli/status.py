@@ -63,16 +63,16 @@ def asked(studio: Studio) -> dict[str, Any]:
 
 def furnaces(studio: Studio, told: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Each furnace with its newest temperature (°C) and how old it is (seconds); None when there is none."""
-    values, times = _by_furnace(told.get("values")), _by_furnace(told.get("times"))
+    newest = _newest(told)
     found = []
     for furnace in studio.furnaces:
-        at = times.get(furnace.id)
+        celsius, at = newest.get(furnace.id, (None, None))
         age = None if at is None else max(0.0, told["now"] - at)
         found.append(
             {
                 "id": furnace.id,
                 "label": furnace.title,
-                "celsius": values.get(furnace.id),
+                "celsius": celsius,
                 "age_seconds": age,
                 "low_celsius": furnace.low_celsius,
                 "high_celsius": furnace.high_celsius,
@@ -83,9 +83,20 @@ def furnaces(studio: Studio, told: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _by_furnace(answer: Any) -> dict[str, float]:
+def _newest(told: Mapping[str, Any]) -> dict[str, tuple[float | None, float | None]]:
+    """Each furnace's newest temperature and its time; a furnace has one series for each name that it ever had."""
+    values, times = _by_series(told.get("values")), _by_series(told.get("times"))
+    oldest_first = sorted({**values, **times}, key=lambda series: times.get(series, 0.0))
+    return {dict(series).get("furnace", ""): (values.get(series), times.get(series)) for series in oldest_first}
+
+
+def _by_series(answer: Any) -> dict[tuple[tuple[str, str], ...], float]:
+    """The value of each row, by the row's labels."""
     result = answer.get("data", {}).get("result", []) if isinstance(answer, dict) else []
-    return {row["metric"].get("furnace", ""): float(row["value"][1]) for row in result}
+    return {
+        tuple(sorted((k, v) for k, v in row["metric"].items() if k != "__name__")): float(row["value"][1])
+        for row in result
+    }
 
 
 def alerts(told: Mapping[str, Any]) -> list[dict[str, Any]]:

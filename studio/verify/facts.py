@@ -38,9 +38,10 @@ class Facts:
         return dict(json.loads(out))
 
     def ages(self, name: str, label: str) -> dict[str, float]:
-        """How many seconds old the newest sample of each series is, by one of its labels."""
+        """How many seconds old the newest sample is, by one label; several series may have the same value of it."""
         rows = self.url(name)["data"]["result"]
-        return {row["metric"].get(label, ""): max(0.0, self["now"] - float(row["value"][1])) for row in rows}
+        oldest_first = sorted((float(row["value"][1]), row["metric"].get(label, "")) for row in rows)
+        return {value: max(0.0, self["now"] - at) for at, value in oldest_first}
 
     def ours(self, uid: int) -> bool:
         """Whether a user id of the host is the studio's account or one of its subordinates."""

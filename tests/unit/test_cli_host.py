@@ -218,6 +218,20 @@ def test_an_old_temperature_is_late() -> None:
     assert status.furnaces(load_studio("rosewood"), told)[0]["late"]
 
 
+@pytest.mark.parametrize("order", [("Old name", "New name"), ("New name", "Old name")])
+def test_a_furnace_that_was_renamed_tells_what_its_new_name_sends(order: tuple[str, str]) -> None:
+    def answer(name: str, **by_label: float) -> dict[str, object]:
+        labels = {"furnace": "main", **({"__name__": name} if name else {})}
+        named = {label.replace("_", " "): value for label, value in by_label.items()}
+        rows = [{"metric": {**labels, "label": label}, "value": [0, str(named[label])]} for label in order]
+        return {"data": {"result": rows}}
+
+    values = answer("furnace_furnace_temp", Old_name=900, New_name=1111)
+    told = {"now": 10_000.0, "values": values, "times": answer("", Old_name=7000, New_name=9999)}
+    main = status.furnaces(load_studio("rosewood"), told)[0]
+    assert (main["celsius"], main["age_seconds"], main["late"]) == (1111, 1.0, False)
+
+
 def test_no_answer_is_no_temperature() -> None:
     assert status.furnaces(load_studio("rosewood"), {"now": 0.0, "values": {"error": "refused"}})[0]["celsius"] is None
 

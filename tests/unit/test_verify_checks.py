@@ -280,6 +280,14 @@ def test_no_check_is_without_a_way_to_fail() -> None:
     assert known - {check for check, _, _ in BROKEN} == {"account gets in with its password"}
 
 
+@pytest.mark.parametrize("at", [0, 99], ids=["old first", "old last"])
+def test_a_furnace_that_was_renamed_is_judged_by_what_its_new_name_sends(at: int) -> None:
+    facts = right(EXPECTED)
+    old = {"metric": {"furnace": "main", "label": "Old name"}, "value": [NOW, f"{NOW - 9000}"]}
+    facts["urls"]["furnaces"]["json"]["data"]["result"].insert(at, old)
+    assert keys(judged(facts), "failed") == set()
+
+
 def test_a_furnace_that_never_sent_is_waited_for() -> None:
     facts = right(EXPECTED)
     facts["urls"]["furnaces"]["json"]["data"]["result"] = []
