@@ -26,16 +26,21 @@ def check(names: list[str], *, as_json: bool) -> None:
         try:
             studio = load_studio(name)
         except InventoryError as error:
-            told.append({"studio": name, "file": error.file, "problems": [asdict(p) for p in error.problems]})
+            told.append(
+                {"studio": name, "file": error.file, "problems": [asdict(p) for p in error.problems], "warnings": []}
+            )
             if not as_json:
                 print(f"studio: {inventory_message(error)}", file=sys.stderr)
             continue
-        told.append({"studio": studio.name, "problems": []})
+        warnings = studio.alerts.warnings()
+        told.append({"studio": studio.name, "problems": [], "warnings": warnings})
         if not as_json:
             devices = len(studio.devices)
             print(
                 f"{studio.name}: fine (furnaces: {len(studio.furnaces)}, devices: {devices}, broker: {studio.broker})"
             )
+            for warning in warnings:
+                print(f"{studio.name}: warning: {warning}")
     if as_json:
         print(json.dumps(told, indent=2))
     if any(entry["problems"] for entry in told):

@@ -124,6 +124,7 @@ def report(studio: Studio) -> dict[str, Any]:
     return {
         **host,
         "now": told["now"],
+        "warnings": [*host["warnings"], *studio.alerts.warnings()],
         "furnaces": furnaces(studio, told),
         "alerts": alerts(told),
         "unanswered": errors,

@@ -150,6 +150,15 @@ class Alerts(Part):
         ),
     ] = None
 
+    def warnings(self) -> list[str]:
+        """What nobody is told of, in words: one line for each receiver that is missing."""
+        missing = {
+            "shop": "nobody is told when a furnace is too cold or hot, its flame out, or its data missing",
+            "system": "nobody is told when a service restarts, a disk is full or the pipeline fails",
+            "heartbeat": "nobody notices when the alerting itself stops",
+        }
+        return [f"{what}: alerts.{name} is not given" for name, what in missing.items() if getattr(self, name) is None]
+
 
 class GrafanaCloud(Part):
     """A copy of the metrics to Grafana Cloud, by Prometheus remote write."""

@@ -78,6 +78,32 @@ def test_check_tells_every_error_and_ends_with_2(bad: Path, capsys: Output) -> N
     ]
 
 
+def test_check_warns_of_alerts_that_go_to_nobody(tmp_path: Path, capsys: Output) -> None:
+    path = tmp_path / "plain.yaml"
+    path.write_text("name: plain\nfurnaces:\n  - {id: main, low: 1050, high: 1180}\n")
+    assert run(["check", str(path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "plain: fine (furnaces: 1, devices: 1, broker: hivemq)",
+        "plain: warning: nobody is told when a furnace is too cold or hot, its flame out, or its data missing: "
+        "alerts.shop is not given",
+        "plain: warning: nobody is told when a service restarts, a disk is full or the pipeline fails: "
+        "alerts.system is not given",
+        "plain: warning: nobody notices when the alerting itself stops: alerts.heartbeat is not given",
+    ]
+    assert run(["check", str(path), "--json"]) == 0
+    [told] = json.loads(capsys.readouterr().out)
+    assert [warning.rpartition(": ")[2].split()[0] for warning in told["warnings"]] == [
+        "alerts.shop",
+        "alerts.system",
+        "alerts.heartbeat",
+    ]
+
+
+def test_check_has_no_warning_of_a_studio_whose_alerts_go_somewhere(capsys: Output) -> None:
+    assert run(["check", "rosewood", "--json"]) == 0
+    assert [entry["warnings"] for entry in json.loads(capsys.readouterr().out)] == [[]]
+
+
 def test_check_for_programs(bad: Path, capsys: Output) -> None:
     assert run(["check", str(bad), "--json"]) == 2
     told = capsys.readouterr()

@@ -137,6 +137,15 @@ def test_a_diff_against_a_host_without_a_generation_is_drift(inventory: Path, ss
     assert "nothing is deployed yet" in capfd.readouterr().out
 
 
+def test_status_warns_of_what_the_host_says_and_of_alerts_that_go_to_nobody(
+    inventory: Path, ssh: Ssh, capfd: Output
+) -> None:
+    told = {"components": [], "warnings": ["of the host"], "now": 1.0, "alerts": []}
+    ssh.does(f"echo '{json.dumps(told)}'")
+    assert run(["status", str(inventory), "--json"]) == 0
+    assert json.loads(capfd.readouterr().out)["warnings"] == ["of the host", *load_studio(inventory).alerts.warnings()]
+
+
 @pytest.mark.parametrize(("code", "ends"), [(1, 1), (2, 2), (75, 1)])
 def test_what_hostctl_says_is_passed_on_with_its_exit_code(
     code: int, ends: int, inventory: Path, ssh: Ssh, capfd: Output
