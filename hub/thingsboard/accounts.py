@@ -26,6 +26,7 @@ ITERATIONS_OF_LONG: Final = 1_000
 LONG: Final = 20
 """Tokens and passwords that the hub or an agent makes are so long and have more than 100 random bits: nobody
 guesses them however cheap a try is. What people choose is shorter: a Pi takes 20 ms for it, here and at each login."""
+KEY_BYTES: Final = 64
 SALT_BYTES: Final = 12
 """Mosquitto 2.0 takes no other length."""
 PUBLISH: Final = ("telemetry", "flame", "state", "run/+/chunk", "run/+/result")
@@ -34,8 +35,14 @@ PUBLISH: Final = ("telemetry", "flame", "state", "run/+/chunk", "run/+/result")
 def broker_hash(password: str) -> str:
     salt = secrets.token_bytes(SALT_BYTES)
     iterations = ITERATIONS_OF_LONG if len(password) >= LONG else ITERATIONS
-    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, iterations, 64)
+    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, iterations, KEY_BYTES)
     return f"{base64.b64encode(salt).decode()}:{iterations}:{base64.b64encode(key).decode()}"
+
+
+def hash_of_none() -> str:
+    """What no password has for its hash."""
+    salt, key = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(KEY_BYTES)
+    return f"{base64.b64encode(salt).decode()}:{ITERATIONS_OF_LONG}:{base64.b64encode(key).decode()}"
 
 
 def content(accounts: list[dict[str, Any]]) -> dict[str, Any]:

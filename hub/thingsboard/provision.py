@@ -58,7 +58,10 @@ async def provision(hub: "Hub", payload: bytes, transport: str, peer: str, reque
 
 async def _adopt(hub: "Hub", wanted: Wanted) -> tuple[Answer, bool]:
     await hub.db.read(store.check_key(wanted))
-    login_hash = await asyncio.to_thread(accounts.broker_hash, wanted.proof)
+    if wanted.type == "X509_CERTIFICATE":
+        login_hash = accounts.hash_of_none()  # anybody may know a certificate: it is no password
+    else:
+        login_hash = await asyncio.to_thread(accounts.broker_hash, wanted.proof)
     created = await hub.db.write(store.adopt(wanted, login_hash))
     await hub.accounts.publish()
     return {"credentialsType": wanted.type, "credentialsValue": wanted.value, "status": "SUCCESS"}, created

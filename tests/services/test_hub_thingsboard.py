@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 from hub_support import ADMIN, ADMIN_TOKEN, RunningHub, running
-from hub_things import NOT_FOUND, ask, certificate, new_key
-from sqlalchemy import select
+from hub_things import NOT_FOUND, ask, certificate, fingerprint_of, new_key
+from sqlalchemy import Connection, select, text, update
 from typer.testing import CliRunner
 
+from hostctl.broker import matches
 from hub import cli
 from hub.store.tables import credentials, devices, provision_audit
+from hub.thingsboard.accounts import broker_hash
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
@@ -44,6 +46,42 @@ async def test_a_certificate_comes_back_without_its_frame(made: RunningHub) -> N
     answer = await ask(made, {**key, "deviceName": "eye", "credentialsType": "X509_CERTIFICATE", "hash": pem})
     assert answer["status"] == "SUCCESS"
     assert answer["credentialsValue"] == "".join(pem.strip().splitlines()[1:-1])
+
+
+async def test_nobody_logs_in_with_what_a_certificate_shows(made: RunningHub, tmp_path: Path) -> None:
+    key, pem = await new_key(made), certificate()
+    await ask(made, {**key, "deviceName": "eye", "credentialsType": "X509_CERTIFICATE", "hash": pem})
+    await ask(made, {**key, "deviceName": "ear", "token": "chosen-token-1"})
+    body, fingerprint = "".join(pem.strip().splitlines()[1:-1]), fingerprint_of(pem)
+    file = json.loads((tmp_path / "hub.json").read_text())
+    hashes = {user["name"]: user["hash"] for user in file["users"]}
+    assert set(hashes) == {fingerprint, "chosen-token-1"}, "a broker that maps certificates finds its rights"
+    assert matches(b"chosen-token-1", hashes["chosen-token-1"])
+    for shown in (body, pem, fingerprint, ""):
+        assert not matches(shown.encode(), hashes[fingerprint])
+
+
+async def test_accounts_of_certificates_that_had_a_password_have_none_any_more(
+    tmp_path: Path, database_url: str
+) -> None:
+    pem, file = certificate(), tmp_path / "hub.json"
+    body = "".join(pem.strip().splitlines()[1:-1])
+    async with running(tmp_path, database_url) as hub:
+        key = await new_key(hub)
+        await ask(hub, {**key, "deviceName": "eye", "credentialsType": "X509_CERTIFICATE", "hash": pem})
+        await ask(hub, {**key, "deviceName": "ear", "token": "chosen-token-1"})
+
+        def as_it_was(conn: Connection) -> None:
+            conn.execute(
+                update(credentials).where(credentials.c.device_id == "eye").values(login_hash=broker_hash(body))
+            )
+            conn.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+
+        await hub.hub.db.write(as_it_was)
+    async with running(tmp_path, database_url, broker_users_file=file):
+        hashes = {user["name"]: user["hash"] for user in json.loads(file.read_text())["users"]}
+    assert not matches(body.encode(), hashes[fingerprint_of(pem)])
+    assert matches(b"chosen-token-1", hashes["chosen-token-1"]), "others stay as they are"
 
 
 async def test_a_lost_answer_is_asked_for_again_with_the_same_token(made: RunningHub) -> None:
