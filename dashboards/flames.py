@@ -25,6 +25,7 @@ def flame(furnace: Furnace, rules: Rules) -> list[PanelBuilder]:
             ),
             rules,
             "FlameOut",
+            "FlameNoData",
             "FlameAnomaly",
             "FlameDrift",
             "FlameSensorImplausible",

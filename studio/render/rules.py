@@ -63,7 +63,7 @@ def _rules(studio: Studio, alert: Alert, found: list[dict[str, Any]]) -> Iterato
             yield {
                 "alert": alert.name,
                 "expr": expr,
-                **({"for": alert.hold} if alert.hold else {}),
+                **({"for": _fill(alert.hold, values, _in_expression)} if alert.hold else {}),
                 "labels": {"type": kind, "severity": alert.severity, **subject["subject"]},
                 "annotations": {
                     "summary": alert.summary,

@@ -65,8 +65,8 @@ def test_an_entrys_own_values_are_filled_in() -> None:
 def test_windows_grow_with_the_interval_of_a_furnace_that_sends_seldom() -> None:
     seldom = {**LAB.furnaces[0].model_dump(), "expected_interval_seconds": 120, "no_data_minutes": 30}
     (rule,) = only("SamplesSparse", changed(furnaces=[seldom]))
-    assert "[40m]) / 20.0 < 0.75" in rule["expr"]
-    assert "[10m]) / 600.0 < 0.75" in only("SamplesSparse")[0]["expr"]
+    assert "[40m])) / 20.0 < 0.75" in rule["expr"]
+    assert "[10m])) / 600.0 < 0.75" in only("SamplesSparse")[0]["expr"]
 
 
 def test_no_placeholder_is_left() -> None:
@@ -108,12 +108,12 @@ LONG = {"HostMetricsMissing": "10m", "FurnaceNoDataExpected": "15m", "FurnaceLim
 def test_every_rule_on_absence_or_on_up_waits_for_a_start() -> None:
     looks = {a.name: a for a in ENTRIES if re.search(r"\babsent|\bunless\b|\bup\{|_connected\b", a.expr)}
     without = {name: a.hold for name, a in looks.items() if a.absence is None}
-    # SinkStalled needs that something is received, and Vector sends it on at once.
-    assert without == {**LONG, "SinkStalled": "1m"}
+    # SinkStalled needs that something is received, and Vector sends it on at once; FlameErratic that a flame is seen.
+    assert without == {**LONG, "SinkStalled": "1m", "FlameErratic": "<<window>>"}
 
 
 def test_no_data_is_matched_by_equality_so_that_it_names_its_furnace() -> None:
-    for name in ("FurnaceNoData", "FurnaceNoDataExpected"):
+    for name in ("FurnaceNoData", "FurnaceNoDataExpected", "FlameNoData"):
         for rule in only(name):
             assert f'furnace="{rule["labels"]["furnace"]}"' in rule["expr"]
 
