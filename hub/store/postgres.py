@@ -31,6 +31,7 @@ class PostgresDatabase:
             max_overflow=0,
             pool_pre_ping=True,
             pool_timeout=30,
+            hide_parameters=True,  # hashes and tokens of devices, in messages that are logged
         )
         self._waiting = 0
         self._writes: set[asyncio.Future[Any]] = set()
@@ -49,7 +50,7 @@ class PostgresDatabase:
                 await conn.run_sync(migrate)
         except (OSError, DBAPIError) as error:
             await self._engine.dispose()
-            raise Unavailable(f"PostgreSQL cannot be reached: {getattr(error, 'orig', error)}") from error
+            raise Unavailable(f"PostgreSQL cannot be reached: {_told(error)}") from error
         return self
 
     @property
@@ -95,11 +96,11 @@ class PostgresDatabase:
                 result: Any = await conn.run_sync(work)
                 return result  # type: ignore[no-any-return]
         except (OSError, InterfaceError, OperationalError, PoolTimeout) as error:
-            raise Unavailable(str(error)) from error
+            raise Unavailable(_told(error)) from error
         except DBAPIError as error:
             code = str(getattr(error.orig, "sqlstate", None) or "")
             if error.connection_invalidated or code.startswith(NOT_THERE):
-                raise Unavailable(str(error)) from error
+                raise Unavailable(_told(error)) from error
             raise
         finally:
             self._waiting -= 1
@@ -108,3 +109,8 @@ class PostgresDatabase:
         self._writes.discard(task)
         if not task.cancelled():
             task.exception()
+
+
+def _told(error: Exception) -> str:
+    """What the database said of it, without the statement."""
+    return str(getattr(error, "orig", error))

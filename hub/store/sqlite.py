@@ -28,7 +28,13 @@ Job = tuple[Work[Any], asyncio.AbstractEventLoop, "asyncio.Future[Any]"]
 
 def engine(url: str, *, begin: str) -> Engine:
     """An engine that begins its transactions itself: `BEGIN IMMEDIATE` takes the lock before the first read."""
-    made = create_engine(url, poolclass=QueuePool, pool_size=READERS, connect_args={"check_same_thread": False})
+    made = create_engine(
+        url,
+        poolclass=QueuePool,
+        pool_size=READERS,
+        connect_args={"check_same_thread": False},
+        hide_parameters=True,  # hashes and tokens of devices, in messages that are logged
+    )
 
     @event.listens_for(made, "connect")
     def _connect(raw: sqlite3.Connection, _: Any) -> None:

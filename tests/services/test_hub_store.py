@@ -1,6 +1,7 @@
 """Storage: migrations, durable writes, retention, backup, on both databases."""
 
 import asyncio
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,12 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from hub_support import ADMIN_TOKEN, Postgres, RunningHub
+from hub_support import ADMIN_TOKEN, Postgres, RunningHub, running
 from sqlalchemy import Connection, Table, func, select, text, update
 from typer.testing import CliRunner
 
 from hub import cli, retention
-from hub.ids import now_ms
+from hub.ids import digest, new_token, now_ms
 from hub.store import Unavailable, open_database
 from hub.store.tables import devices, enrolment_tokens, heartbeats, metadata, provision_audit, run_chunks, runs
 
@@ -234,3 +235,48 @@ def test_the_file_of_the_database_is_for_the_hub_alone(tmp_path: Path) -> None:
     env = {"HUB_ADMIN_TOKEN": ADMIN_TOKEN, "HUB_DATABASE_URL": f"sqlite:///{tmp_path}/data/hub.db"}
     assert CliRunner().invoke(cli.app, ["migrate"], env=env).exit_code == 0
     assert (tmp_path / "data/hub.db").stat().st_mode & 0o077 == 0
+
+
+async def test_what_fails_in_postgresql_is_logged_without_what_was_to_be_stored(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    """A full disk is a 503; what nobody expects is a 500, with the traceback."""
+    async with running(tmp_path, postgres.new_database()) as hub:
+        await hub.enrol("tablet-0")
+        secret = new_token()
+        for code, status, event in (("53100", 503, "database.unavailable"), ("XX000", 500, "http.error")):
+            await hub.hub.db.write(_failing_inserts(code))
+            token = await hub.new_token()
+            asked = {"device_id": "tablet-1", "token": token, "device_token": secret.text, "fcm_token": "fcm-token-1"}
+            assert (await hub.client.post("/v1/register", json=asked)).status_code == status
+            (line,) = hub.lines(event)
+            assert "it is broken" in json.dumps(line)
+            log = json.dumps(hub.lines())
+            for hidden in (secret.hash, secret.id, "fcm-token-1", token.partition(".")[0], digest(token[13:])):
+                assert hidden not in log
+
+
+async def test_what_fails_in_sqlite_is_logged_without_what_was_to_be_stored(lite: RunningHub) -> None:
+    secret, token = new_token(), await lite.new_token()
+    fails = "CREATE TRIGGER broken BEFORE INSERT ON devices BEGIN SELECT RAISE(ABORT, 'it is broken'); END"
+    await lite.hub.db.write(lambda conn: conn.execute(text(fails)) and None)
+    asked = {"device_id": "tablet-1", "token": token, "device_token": secret.text, "fcm_token": "fcm-token-1"}
+    assert (await lite.client.post("/v1/register", json=asked)).status_code == 500
+    (line,) = lite.lines("http.error")
+    assert "it is broken" in line["exception"]
+    log = json.dumps(lite.lines())
+    for hidden in (secret.hash, secret.id, "fcm-token-1", token.partition(".")[0]):
+        assert hidden not in log
+
+
+def _failing_inserts(code: str) -> Any:
+    """No device can be stored from now on."""
+    function = f"""CREATE OR REPLACE FUNCTION broken() RETURNS trigger AS
+        $$ BEGIN RAISE EXCEPTION 'it is broken' USING ERRCODE = '{code}'; END $$ LANGUAGE plpgsql"""
+    trigger = "CREATE OR REPLACE TRIGGER broken BEFORE INSERT ON devices FOR EACH ROW EXECUTE FUNCTION broken()"
+
+    def work(conn: Connection) -> None:
+        conn.execute(text(function))
+        conn.execute(text(trigger))
+
+    return work
