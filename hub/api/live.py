@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+import orjson
 from fastapi import APIRouter, Form, Header, Query, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from hub.api.types import TokenText
@@ -96,10 +97,11 @@ async def logout() -> Response:
     return answer
 
 
-@router.get("/live/view", dependencies=[AdminOnly])
-async def live_view(hub: HubDep) -> dict[str, Any]:
+@router.get("/live/view", dependencies=[AdminOnly], response_class=JSONResponse)
+async def live_view(hub: HubDep) -> Response:
     """All that the page shows but the furnaces."""
-    return await view(hub)
+    made = orjson.dumps(await view(hub), option=orjson.OPT_NON_STR_KEYS)
+    return Response(made, media_type="application/json")
 
 
 @router.get("/live/furnaces", dependencies=[AdminOnly])

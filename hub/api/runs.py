@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 import orjson
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
+from starlette.responses import JSONResponse, Response, StreamingResponse
 
 from hub import registry
 from hub.api.types import Action, Body, DeviceId, Params, RequestId
@@ -13,6 +14,7 @@ from hub.context import current, record, request_id
 from hub.device_auth import DeviceDep
 from hub.runs import output, store
 from hub.runs.part import ChunkBody, Outcome, ending, told
+from hub.runs.whole import whole
 from hub.service import HubDep
 
 router = APIRouter(tags=["runs"])
@@ -83,12 +85,10 @@ async def index(hub: HubDep, limit: Annotated[int, Query(ge=1, le=1000)] = 100) 
     return await hub.db.read(store.listed(limit))
 
 
-@router.get("/admin/runs/{run_id}", dependencies=[AdminOnly], tags=["admin"])
-async def one_run(hub: HubDep, run_id: RequestId) -> dict[str, Any]:
+@router.get("/admin/runs/{run_id}", dependencies=[AdminOnly], tags=["admin"], response_class=JSONResponse)
+async def one_run(hub: HubDep, run_id: RequestId) -> Response:
     """A run with its output."""
-    run, chunks = await hub.db.read(output.with_chunks(run_id))
-    shown = [{**chunk, "data": chunk["data"].decode("utf-8", "replace")} for chunk in chunks]
-    return {**run, "output": shown}
+    return StreamingResponse(await whole(hub.db, run_id), media_type="application/json")
 
 
 @router.post("/v1/runs/{run_id}/chunks")

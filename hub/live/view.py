@@ -3,45 +3,59 @@
 import time
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from hub.ids import now_ms
 from hub.registry import listed
 from hub.runs import store
 from hub.runs.runner import SHOWN
 from hub.service import Hub
-from hub.store.tables import run_chunks
+from hub.store.tables import devices, run_chunks
 
 RUNS: Final = 20
 DEVICES: Final = 500
 WAITS: Final = 200
 TAIL_CHUNKS: Final = 20
+TAIL_BYTES: Final = 20_000
+"""As much as the page keeps of a run whose output streams in."""
 
 
 def _output(conn: Connection, request_id: str) -> list[dict[str, Any]]:
+    """The newest pieces; the newest is always there, others up to TAIL_BYTES."""
     c = run_chunks.c
-    last = select(c.seq, c.stream, c.data).where(c.request_id == request_id).order_by(c.seq.desc()).limit(TAIL_CHUNKS)
-    chunks = [
+    sizes = select(c.seq, func.length(c.data)).where(c.request_id == request_id).order_by(c.seq.desc())
+    first: int | None = None
+    size = 0
+    for seq, length in conn.execute(sizes.limit(TAIL_CHUNKS)):
+        size += length
+        if first is not None and size > TAIL_BYTES:
+            break
+        first = seq
+    last = select(c.seq, c.stream, c.data).where(c.request_id == request_id, c.seq >= first).order_by(c.seq)
+    return [
         {"seq": seq, "stream": stream, "text": data.decode("utf-8", "replace")}
         for seq, stream, data in conn.execute(last)
     ]
-    return chunks[::-1]
 
 
-def _stored(conn: Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def _stored(conn: Connection) -> tuple[int, list[dict[str, Any]], list[dict[str, Any]]]:
     found = [{key: run[key] for key in SHOWN} for run in store.listed(RUNS)(conn)]
     for run in found:
-        run["output"] = _output(conn, run["request_id"])
-    return listed(DEVICES)(conn), found
+        run["output"] = _output(conn, run["request_id"]) if run["chunks"] else []
+    known = conn.execute(select(func.count()).select_from(devices)).scalar_one()
+    return known, listed(DEVICES)(conn), found
 
 
 async def view(hub: Hub) -> dict[str, Any]:
-    """Devices, waits, runs, alerts, health; `last_id` is the event that the stream goes on after."""
+    """Devices, waits, runs, alerts, health; `last_id` is the event that the stream goes on after.
+
+    Of devices and waits there may be more than are shown: `known`, `waiting`.
+    """
     began = time.perf_counter()
     last_id = hub.live.last_id
-    devices, runs = await hub.db.read(_stored)
+    known, shown, runs = await hub.db.read(_stored)
     silent_after = hub.outside.config.silent_after
-    for device in devices:
+    for device in shown:
         device["silent_after_s"] = silent_after.get(device["device_id"], hub.settings.device_silent_seconds)
     now = time.monotonic()
     waits = [
@@ -61,7 +75,8 @@ async def view(hub: Hub) -> dict[str, Any]:
         "title": hub.outside.config.title,
         "now": now_ms(),
         "last_id": last_id,
-        "devices": devices,
+        "known": known,
+        "devices": shown,
         "waits": waits,
         "waiting": len(hub.provisioning.waits),
         "runs": runs,

@@ -14,6 +14,11 @@ export function fill(id, items, empty) {
   $(id).replaceChildren(...(items.length ? items : [el("p", empty, "dim")]));
 }
 
+// What of a list there is no room for is said.
+export function withRest(items, all) {
+  return all > items.length ? [...items, el("p", `${all - items.length} more are not shown here.`, "dim")] : items;
+}
+
 export function card(title, state, cls, detail) {
   const made = el("article");
   const head = el("h3", title);

@@ -1,4 +1,4 @@
-import { $, ago, card, el, fill, now, setClock, span } from "./dom.js";
+import { $, ago, card, el, fill, now, setClock, span, withRest } from "./dom.js";
 import { furnaces } from "./furnaces.js";
 import { Output } from "./output.js";
 
@@ -89,8 +89,8 @@ async function load() {
   setClock(view.now);
   document.title = view.title;
   $("title").textContent = view.title;
-  fill("devices", view.devices.map(device), "No device is known yet.");
-  fill("waits", view.waits.map(wait), "Nobody is waiting.");
+  fill("devices", withRest(view.devices.map(device), view.known), "No device is known yet.");
+  fill("waits", withRest(view.waits.map(wait), view.waiting), "Nobody is waiting.");
   fill("alerts", view.problem ? [el("p", view.problem, "warn")] : view.alerts.map(alertCard), "Nothing is firing.");
   fill("health", health(view), "");
   if (!view.runs.length && !runs.size) fill("runs", [], "No command was sent yet.");

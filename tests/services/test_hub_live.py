@@ -3,6 +3,7 @@
 import json
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -10,8 +11,11 @@ import pytest
 from hub_servers import HubProcess, admin_of, enrol, metric, real_hub, wait_until
 from hub_stack import stack_part
 from hub_support import ADMIN, ADMIN_TOKEN, RunningHub, running
+from sqlalchemy import Connection
 
+from hub.ids import now_ms
 from hub.live.broadcast import QUEUED, REMEMBERED, Broadcast
+from hub.store.tables import devices, run_chunks, runs
 from lab.ports import free_port
 
 pytest_plugins = ["hub_fixtures"]
@@ -57,6 +61,38 @@ async def test_the_session_is_a_strict_cookie_and_the_page_forbids_all_that_is_f
     for forged in ("1.x", f"{int(time.time()) + 100}.{'0' * 64}", "9" * 40 + ".a", ""):
         got = await lite.client.get("/", headers={"Cookie": f"hub_session={forged}"})
         assert got.status_code == 303
+
+
+def runs_with_output(texts: list[list[str]]) -> Callable[[Connection], None]:
+    """A run for each list, with a piece for each text; the first is the newest."""
+
+    now = now_ms()
+
+    def work(conn: Connection) -> None:
+        conn.execute(devices.insert().values(device_id="a", kind="plant", created_at=1))
+        for number, pieces in enumerate(texts):
+            run = {"request_id": f"run-{number}", "device_id": "a", "action": "x", "params": "{}", "protocol": "mqtt"}
+            counted = {"chunks": len(pieces), "bytes": sum(map(len, pieces)), "timeout_ms": 1}
+            conn.execute(runs.insert().values(**run, **counted, status="ok", created_at=now - number))
+            for seq, text in enumerate(pieces):
+                piece = {"seq": seq, "stream": "stdout", "data": text.encode(), "received_at": 1}
+                conn.execute(run_chunks.insert().values(request_id=f"run-{number}", **piece))
+
+    return work
+
+
+@pytest.mark.anyio
+async def test_a_view_has_of_each_run_what_the_page_keeps_however_big_its_pieces_are(hub: RunningHub) -> None:
+    big, middle = "x" * 32_768, "y" * 6_000
+    texts = [[], ["1", "2"], ["z"] * 30, [middle] * 5, [middle] * 3 + [big], *[[big] * 20] * 15]
+    await hub.hub.db.write(runs_with_output(texts))
+    answer = await hub.client.get("/live/view", headers=ADMIN)
+    shown = [[(piece["seq"], piece["text"]) for piece in run["output"]] for run in answer.json()["runs"]]
+    assert shown[:2] == [[], [(0, "1"), (1, "2")]]
+    assert shown[2] == [(seq, "z") for seq in range(10, 30)]
+    assert shown[3] == [(seq, middle) for seq in range(2, 5)]
+    assert shown[4:] == [[(3, big)], *[[(19, big)]] * 15]
+    assert len(answer.content) < 16 * len(big) + 50_000
 
 
 @pytest.mark.anyio
