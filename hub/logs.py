@@ -102,6 +102,8 @@ class _ToWriter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         number = min(record.levelno // 10 * 10, 40)
+        if number < self._writer.level:
+            return
         try:
             message = record.getMessage()
         except (TypeError, ValueError):

@@ -1,5 +1,6 @@
 """Logs, counters and correlation: the acceptance tests of the observability milestone."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,16 @@ async def test_the_level_changes_at_run_time(tmp_path: Path) -> None:
             assert answer.status_code == 200
             await hub.client.post("/v1/heartbeat", json={"status": "ok", "heartbeat_id": level}, headers=device)
             assert len(hub.lines("heartbeat.ingest")) == expected
+
+
+async def test_the_level_is_that_of_libraries_too(lite: RunningHub) -> None:
+    library = logging.getLogger("a.library")
+    for level, expected in (("ERROR", ["ERROR"]), ("WARNING", ["WARNING", "ERROR"]), ("DEBUG", ["WARNING", "ERROR"])):
+        await lite.client.put("/admin/log-level", json={"level": level}, headers=ADMIN)
+        for number in (logging.INFO, logging.WARNING, logging.ERROR):
+            library.log(number, "at %s", level)
+        told = [line for line in lite.lines("log") if line["message"] == f"at {level}"]
+        assert [line["level"].upper() for line in told] == expected
 
 
 async def test_every_refusal_of_an_enrolment_token_is_a_warning_with_the_tokens_end(hub: RunningHub) -> None:
