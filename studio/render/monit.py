@@ -6,6 +6,7 @@ from typing import Any, Final
 from studio.bundle import Artifact
 from studio.model import Studio
 from studio.paths import HOST_CURRENT
+from studio.render.catalogue import threshold
 from studio.render.component import Component
 from studio.render.quadlet import HEALTH_RETRIES, HEALTH_SECONDS
 from studio.render.templates import fill
@@ -25,6 +26,11 @@ def mmonit(studio: Studio) -> dict[str, Any] | None:
     return None if m is None else {"address": m.address, "port": m.port, "user": m.user, "secret": m.password_secret}
 
 
+def _most_used_percent(alert: str) -> str:
+    """The bound of an alert about what is left, as monit counts: what is used."""
+    return f"{100 * (1 - threshold(alert)):g}"
+
+
 def render(studio: Studio, services: Iterable[Component]) -> Component:
     """monit's files; it watches the units and health URLs of the other components."""
     watched = list(services)
@@ -41,6 +47,8 @@ def render(studio: Studio, services: Iterable[Component]) -> Component:
         cycle_seconds=CYCLE_SECONDS,
         unit_every=UNIT_EVERY_CYCLES,
         mmonit=studio.mmonit,
+        memory_percent=_most_used_percent("HostMemoryLow"),
+        disk_percent=_most_used_percent("DiskAlmostFull"),
         unhealthy_seconds=HEALTH_SECONDS * HEALTH_RETRIES,
         start_seconds=studio.start_timeout_seconds,
         canary_cycles=CANARY_CYCLES,

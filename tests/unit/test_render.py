@@ -315,7 +315,7 @@ def test_monit_watches_every_service_and_every_furnace_that_is_on(lab: Studio) -
     programs = re.findall(r"^check program (\S+) ", monitrc, re.MULTILINE)
     assert set(programs) == {
         "victoriametrics", "hivemq", "vector", "alertmanager", "vmalert", "node_exporter", "mqtt-canary",
-        "hub", "hub-accounts",
+        "hub", "hub-accounts", "root-filesystem-writable",
         "furnace-main",
     }  # fmt: skip
 
