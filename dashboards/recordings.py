@@ -10,7 +10,9 @@ DISKS: Final = f'{STUDIO},device!~"loop.*|ram.*|dm-.*"'
 NETWORKS: Final = f'{STUDIO},device!~"lo|veth.*|ifb.*"'
 WATCHED_MOUNTS: Final = "/|/(home|var|srv|data)|/(mnt|media)(/.*)?"
 """A regular expression of the mount points whose file systems dashboards show and alerts watch."""
-FILE_SYSTEMS: Final = f'{STUDIO},mountpoint=~"{WATCHED_MOUNTS}",fstype!="tmpfs"'
+PASSING_TYPES: Final = "tmpfs|iso9660|udf|squashfs|erofs"
+"""A regular expression of the file systems that are not: in memory, or full and read-only by their nature."""
+FILE_SYSTEMS: Final = f'{STUDIO},mountpoint=~"{WATCHED_MOUNTS}",fstype!~"{PASSING_TYPES}"'
 WEBHOOKS: Final = f'{STUDIO},integration="webhook"'
 """The only way in which a studio's Alertmanager tells anybody."""
 PENDING: Final = f'{STUDIO},type="storage"'

@@ -144,7 +144,6 @@ def _parts(studio: Studio, life: Life) -> None:
     # A device that sends rubbish now and then.
     letters = {"kind": "plant", "reason": "not_json"}
     scraped("dead letters", "vector", "vector_dead_letters_total", lambda at: at // 1800, **letters)
-    scraped("read-only", "victoriametrics", "vm_storage_is_read_only", lambda _: 0.0)
     scraped("rejected", "victoriametrics", "vm_rows_ignored_total", counts(0), reason="big_timestamp")
     scraped("failing rules", "vmalert", "vmalert_execution_errors_total", counts(0), group="shop")
     failed = {"integration": "webhook", "reason": "serverError"}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dashboards.recordings import WATCHED_MOUNTS
+from dashboards.recordings import PASSING_TYPES, WATCHED_MOUNTS
 from studio.model import Furnace, Studio
 from studio.model.equipment import Device
 
@@ -91,6 +91,7 @@ def subjects(studio: Studio) -> dict[str, list[dict[str, Any]]]:
         "studio": studio.name,
         "title": studio.display_name,
         "watched_mounts": WATCHED_MOUNTS,
+        "passing_types": PASSING_TYPES,
         "subject": {},
     }
     on = [f for f in studio.furnaces if not f.off]
