@@ -24,7 +24,9 @@ class NewCommand(Body):
     device_id: DeviceId
     action: Action
     params: Params = Field(default_factory=dict)
-    protocol: Literal["fcm", "mqtt"] | None = Field(None, description="without it: fcm when the device has a token")
+    protocol: Literal["fcm", "mqtt"] | None = Field(
+        None, description="without it: fcm when it is set up and the device has a token"
+    )
     timeout_s: float | None = Field(None, ge=0.1, le=86400, allow_inf_nan=False)
     request_id: RequestId | None = Field(
         None, description="makes the command repeatable: the same id is one run. Default: the header X-Request-ID"

@@ -45,9 +45,7 @@ class Runner:
         """Make a run and set out to send it. Raises Refused."""
         if len(self._deadlines) >= MAX_ACTIVE:
             raise Refused(503, "too_many_runs", "Too many runs are in progress.", {"Retry-After": "10"})
-        if wanted.protocol == "fcm" and not self._has_fcm:
-            raise Refused(409, "no_fcm", "FCM is not set up (HUB_FCM_CREDENTIALS_FILE); use protocol mqtt.")
-        run, created = await self._db.write(store.create(wanted))
+        run, created = await self._db.write(store.create(wanted, fcm=self._has_fcm))
         if created:
             context = current.get()
             if context is not None:

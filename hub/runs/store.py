@@ -12,7 +12,7 @@ from hub.store.statements import insert_new, one, rows
 from hub.store.tables import devices, runs
 
 ACTIVE: Final = ("queued", "sent", "running")
-SAME: Final = ("device_id", "action", "params", "protocol")
+SAME: Final = ("device_id", "action", "params")
 r = runs.c
 Row = dict[str, Any]
 
@@ -25,35 +25,47 @@ class Command:
     params: str
     """JSON"""
     protocol: str | None
+    """None: what the device can be reached by."""
     timeout_ms: int
 
 
-def create(wanted: Command) -> Work[tuple[Row, bool]]:
-    """Make a run; (the run, False) when this very command made it before. Raises Refused."""
+def _made(conn: Connection, wanted: Command, *, fcm: bool) -> Row:
+    device = one(conn, select(devices).where(devices.c.device_id == wanted.device_id))
+    if device is None:
+        raise not_found("device", wanted.device_id)
+    if device["revoked_at"] is not None:
+        raise Refused(409, "device_revoked", f"The device {wanted.device_id!r} is revoked.")
+    if wanted.protocol == "fcm" and not fcm:
+        raise Refused(409, "no_fcm", "FCM is not set up (HUB_FCM_CREDENTIALS_FILE); use protocol mqtt.")
+    return {
+        "request_id": wanted.request_id,
+        "device_id": wanted.device_id,
+        "site": device["site"],
+        "action": wanted.action,
+        "params": wanted.params,
+        "protocol": wanted.protocol or ("fcm" if fcm and device["fcm_token"] else "mqtt"),
+        "status": "queued",
+        "bytes": 0,
+        "chunks": 0,
+        "timeout_ms": wanted.timeout_ms,
+        "created_at": now_ms(),
+    }
+
+
+def create(wanted: Command, *, fcm: bool) -> Work[tuple[Row, bool]]:
+    """Make a run; (the run, False) when this very command made it before, whatever became of the device since.
+
+    `fcm`: it is set up. Raises Refused.
+    """
 
     def work(conn: Connection) -> tuple[Row, bool]:
-        device = one(conn, select(devices).where(devices.c.device_id == wanted.device_id))
-        if device is None:
-            raise not_found("device", wanted.device_id)
-        if device["revoked_at"] is not None:
-            raise Refused(409, "device_revoked", f"The device {wanted.device_id!r} is revoked.")
-        row = {
-            "request_id": wanted.request_id,
-            "device_id": wanted.device_id,
-            "site": device["site"],
-            "action": wanted.action,
-            "params": wanted.params,
-            "protocol": wanted.protocol or ("fcm" if device["fcm_token"] else "mqtt"),
-            "status": "queued",
-            "bytes": 0,
-            "chunks": 0,
-            "timeout_ms": wanted.timeout_ms,
-            "created_at": now_ms(),
-        }
-        if insert_new(conn, runs, row):
-            return get(conn, wanted.request_id), True
-        found = get(conn, wanted.request_id)
-        if any(found[key] != row[key] for key in SAME):
+        found = one(conn, select(runs).where(r.request_id == wanted.request_id))
+        if found is None:
+            if insert_new(conn, runs, _made(conn, wanted, fcm=fcm)):
+                return get(conn, wanted.request_id), True
+            found = get(conn, wanted.request_id)
+        same = all(found[key] == getattr(wanted, key) for key in SAME)
+        if not same or wanted.protocol not in {None, found["protocol"]}:
             raise Refused(409, "request_id_used", "This request id belongs to another command.")
         return found, False
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from hub_fcm_standin import FcmStandin, error
 from hub_phone import command, run_of, with_fcm
-from hub_support import ADMIN, RunningHub
+from hub_support import ADMIN, RunningHub, running
 from sqlalchemy import select
 
 from hub.runs.fcm import retry_after
 from hub.store.tables import devices
+from lab.ports import free_port
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
@@ -116,6 +117,14 @@ async def test_a_token_that_expires_under_two_hundred_sends_is_fetched_anew_once
 )
 def test_retry_after_makes_sense_of_anything(value: str | None, seconds: float) -> None:
     assert retry_after(value) == seconds
+
+
+async def test_without_fcm_a_device_that_has_a_token_gets_its_commands_by_mqtt(tmp_path: Path) -> None:
+    away = f"mqtt://127.0.0.1:{free_port()}"
+    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", mqtt_url=away, dispatch_wait=0) as hub:
+        await hub.enrol(fcm_token="token-1")
+        taken = (await command(hub)).json()
+        assert (taken["protocol"], taken["status"], taken["error"]) == ("mqtt", "queued", None)
 
 
 async def test_fcm_that_is_not_set_up_is_said_at_once(lite: RunningHub) -> None:
