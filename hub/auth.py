@@ -78,7 +78,10 @@ async def metrics_reader(hub: HubDep, request: Request, _: Authorization = None)
 
 
 def refuse_admin(hub: HubDep, request: Request) -> Refused:
-    """The refusal of who is not the admin, counted and logged. Raises Refused (429) when there were too many."""
+    """The refusal of who is not the admin, counted and logged. Raises Refused (429) when there were too many.
+
+    The right token is looked at first and always let in: nobody can shut the admin out by guessing.
+    """
     record("sec.admin.denied", "warning", reason="no valid admin token or session", token_id=None)
     hub.limit("login", address(request))
     return Refused(401, "admin_only", "This needs the admin token (Authorization: Bearer ...) or a session.")

@@ -14,7 +14,7 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Redire
 from starlette.types import Receive, Scope, Send
 
 from hub.api.types import TokenText
-from hub.auth import COOKIE, SESSION_SECONDS, AdminOnly, cross_site, session_cookie, session_is_good
+from hub.auth import COOKIE, SESSION_SECONDS, AdminOnly, address, cross_site, session_cookie, session_is_good
 from hub.context import record
 from hub.errors import CutOff, Refused
 from hub.ids import same
@@ -77,9 +77,9 @@ async def asset(name: str) -> Response:
 @router.post("/login", responses={303: {"description": "logged in"}, 401: {"description": "wrong token"}})
 async def login(hub: HubDep, request: Request, token: Annotated[TokenText, Form()]) -> Response:
     """Log in to the page with the admin token; sets a session cookie for twelve hours."""
-    hub.limit("login", request.client.host if request.client else "-")
     if cross_site(request) or not same(token.strip(), hub.settings.admin_token.get_secret_value()):
         record("sec.admin.denied", "warning", reason="wrong token at login", token_id=None)
+        hub.limit("login", address(request))
         return _html("denied.html", 401)
     record("admin.login")
     answer = RedirectResponse("/", 303, headers=SECURITY)

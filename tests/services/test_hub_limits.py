@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from hub_servers import HubProcess, wait_until
-from hub_support import RunningHub, bearer, running
+from hub_support import ADMIN_TOKEN, RunningHub, bearer, running
 from sqlalchemy import select
 
 from hub.device_auth import signature
@@ -98,6 +98,27 @@ async def test_a_signature_for_an_id_that_nobody_has_leaves_nothing_in_the_datab
     )
     assert answer.status_code == 401
     assert await strict.rows(select(nonces)) == []
+
+
+async def test_wrong_admin_tokens_are_limited_by_address_and_the_right_one_is_always_let_in(tmp_path: Path) -> None:
+    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", rate_login=2) as hub:
+
+        async def asked(ip: str, token: str, form: bool) -> int:
+            transport = httpx.ASGITransport(app=hub.app, client=(ip, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://hub") as client:
+                if form:
+                    return (await client.post("/login", data={"token": token})).status_code
+                return (await client.get("/admin/tokens", headers=bearer(token))).status_code
+
+        told = [await asked("10.0.0.9", "wrong" * 8, form=number % 2 == 0) for number in range(6)]
+        assert told == [401] * 2 + [429] * 4
+        assert hub.metric("hub_rate_limited_total", limit="login") == 4
+        assert len(hub.lines("sec.admin.denied")) == 6
+        for _ in range(3):
+            assert await asked("10.0.0.9", ADMIN_TOKEN, form=False) == 200
+            assert await asked("10.0.0.9", ADMIN_TOKEN, form=True) == 303
+        assert await asked("10.0.0.9", "wrong" * 8, form=False) == 429, "the right one forgives nothing"
+        assert await asked("10.0.0.8", "wrong" * 8, form=False) == 401, "another address"
 
 
 FORWARDED = {
