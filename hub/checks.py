@@ -14,14 +14,24 @@ POSTGRES: Final = (
 
 
 def broker_url(value: str) -> str:
-    """mqtt or mqtts, with a host, and a port if any that there is; or blank."""
+    """mqtt or mqtts, or blank."""
+    return _url(value, "mqtt", "mqtt://user@host:1883 or mqtts://user@host:8883")
+
+
+def http_url(value: str) -> str:
+    """http or https, or blank."""
+    return _url(value, "http", "http://host:8428 or https://host")
+
+
+def _url(value: str, scheme: str, like: str) -> str:
+    """With a host, and a port if any that there is; the scheme's name may have an s behind."""
     try:
         parts = urlsplit(value)
-        good = not value or (parts.scheme in {"mqtt", "mqtts"} and bool(parts.hostname) and parts.port != 0)
+        good = not value or (parts.scheme in {scheme, f"{scheme}s"} and bool(parts.hostname) and parts.port != 0)
     except ValueError:
         good = False
     if not good:
-        raise ValueError("must look like mqtt://user@host:1883 or mqtts://user@host:8883")
+        raise ValueError(f"must look like {like}")
     return value
 
 

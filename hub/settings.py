@@ -120,6 +120,7 @@ class Settings(Files):
     log_queue: int = Field(10_000, ge=1)
 
     _broker = field_validator("mqtt_url")(checks.broker_url)
+    _outside = field_validator("tsdb_url", "alertmanager_url", "fcm_url")(checks.http_url)
     _database = field_validator("database_url")(checks.database_url)
 
     @model_validator(mode="before")

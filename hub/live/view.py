@@ -1,5 +1,6 @@
 """The page's view: all that it shows, made at once."""
 
+import asyncio
 import time
 from typing import Any, Final
 
@@ -68,8 +69,9 @@ async def view(hub: Hub) -> dict[str, Any]:
         }
         for wait, _ in zip(hub.provisioning.waits, range(WAITS), strict=False)
     ]
+    alerts, around = await asyncio.gather(hub.outside.alerts(), hub.outside.health())
     broker = {"part": "Broker", "ok": hub.mqtt.connected if hub.settings.mqtt_url else None}
-    health = [broker | {"why": hub.problems.get("mqtt")}, *await hub.outside.health()]
+    health = [broker | {"why": hub.problems.get("mqtt")}, *around]
     told = {"mqtt", *(item["part"] for item in health)}
     made = {
         "title": hub.outside.config.title,
@@ -80,7 +82,7 @@ async def view(hub: Hub) -> dict[str, Any]:
         "waits": waits,
         "waiting": len(hub.provisioning.waits),
         "runs": runs,
-        **await hub.outside.alerts(),
+        **alerts,
         "health": health,
         "problems": {part: why for part, why in hub.problems.items() if part not in told},
     }

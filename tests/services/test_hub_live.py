@@ -1,5 +1,6 @@
 """The live page without a browser: its session, its files, its streams and their memory, a stack that is away."""
 
+import asyncio
 import json
 import socket
 import time
@@ -93,6 +94,34 @@ async def test_a_view_has_of_each_run_what_the_page_keeps_however_big_its_pieces
     assert shown[3] == [(seq, middle) for seq in range(2, 5)]
     assert shown[4:] == [[(3, big)], *[[(19, big)]] * 15]
     assert len(answer.content) < 16 * len(big) + 50_000
+
+
+@pytest.mark.anyio
+async def test_a_view_asks_all_of_the_stack_at_once(lite: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When two parts hang, a view does not wait for the one after the other."""
+    both = asyncio.Barrier(2)
+
+    async def alerts() -> dict[str, str]:
+        async with asyncio.timeout(30), both:
+            return {"problem": "none"}
+
+    async def health() -> list[dict[str, str]]:
+        async with asyncio.timeout(30), both:
+            return [{"part": "Alertmanager"}]
+
+    monkeypatch.setattr(lite.hub.outside, "alerts", alerts)
+    monkeypatch.setattr(lite.hub.outside, "health", health)
+    view = (await lite.client.get("/live/view", headers=ADMIN)).json()
+    assert (view["problem"], [item["part"] for item in view["health"]]) == ("none", ["Broker", "Alertmanager"])
+
+
+@pytest.mark.anyio
+async def test_a_view_says_how_many_devices_it_has_not(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hub.live.view.DEVICES", 2)
+    for name in ("a", "b", "c"):
+        await hub.enrol(name)
+    view = (await hub.client.get("/live/view", headers=ADMIN)).json()
+    assert ([device["device_id"] for device in view["devices"]], view["known"]) == (["a", "b"], 3)
 
 
 @pytest.mark.anyio

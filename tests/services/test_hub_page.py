@@ -17,7 +17,7 @@ from hub_browser import DESK, PHONE, logged_in, screenshot
 from hub_servers import enrol, real_hub, wait_until
 from hub_stack import alertmanager, fire_alert, furnace_day, furnace_now, victoriametrics, write_page_config
 from hub_support import ADMIN
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.services]
@@ -238,6 +238,24 @@ def test_the_page_fits_a_phone(browser: Browser, studio: httpx.Client) -> None:
         assert box is not None
         assert box["height"] >= 44, "a thumb needs room"
     screenshot(page, "phone")
+
+
+def test_the_page_says_that_there_are_more_devices_and_waits_than_it_shows(browser: Browser, tmp_path: Path) -> None:
+    with real_hub(tmp_path) as client:
+        enrol(client, "tablet-1")
+        page = logged_in(browser, client, PHONE)
+        expect(page.locator("#devices article")).to_have_count(1)
+        expect(page.locator("#devices, #waits").filter(has_text="more")).to_have_count(0)
+
+        def many(route: Route) -> None:
+            answer = route.fetch()
+            waits = [{"method": "ble", "device_id": None, "elapsed": 1, "timeout": 9, "require_fresh": False}] * 2
+            route.fulfill(response=answer, json={**answer.json(), "known": 501, "waits": waits, "waiting": 9})
+
+        page.route("**/live/view", many)
+        page.reload()
+        expect(page.locator("#devices")).to_contain_text("500 more are not shown here.", timeout=30_000)
+        expect(page.locator("#waits")).to_contain_text("7 more are not shown here.")
 
 
 def test_a_wrong_token_is_told_and_the_page_stays_shut(browser: Browser, studio: httpx.Client) -> None:

@@ -94,6 +94,14 @@ def test_what_no_postgresql_can_be_reached_by_is_a_wrong_setting(url: str, told:
     assert "p@ss" not in line
 
 
+@pytest.mark.parametrize("name", ["tsdb_url", "alertmanager_url", "fcm_url"])
+def test_an_address_of_the_stack_is_one(name: str) -> None:
+    assert getattr(settings.load(admin_token=TOKEN, **{name: "https://victoria:8428/x"}), name)
+    for wrong in ("victoria:8428", "http://", "http://victoria:many", "file:///etc/passwd", "http://[::1"):
+        with pytest.raises(settings.SettingsError, match=f"^HUB_{name.upper()}: must look like http://"):
+            settings.load(admin_token=TOKEN, **{name: wrong})
+
+
 def test_secrets_are_not_shown() -> None:
     assert TOKEN not in repr(settings.load(admin_token=TOKEN))
     assert "secret-part" not in repr(Token("id", "secret-part"))
