@@ -9,6 +9,8 @@ from typing import Any, Final
 import orjson
 
 REMEMBERED: Final = 1000
+REMEMBERED_CHARS: Final = 4_000_000
+"""Pieces of output are up to 32,768 characters long, and up to six times that as JSON."""
 QUEUED: Final = 200
 
 
@@ -35,7 +37,8 @@ class Broadcast:
 
     def __init__(self, start: int) -> None:
         self._next = start
-        self._memory: deque[Event] = deque(maxlen=REMEMBERED)
+        self._memory: deque[Event] = deque()
+        self._chars = 0
         self._pages: set[Page] = set()
 
     @property
@@ -56,7 +59,7 @@ class Broadcast:
         """Tell every page; never waits. A page that does not keep up is told to load itself anew."""
         event = Event(self._next, kind, orjson.dumps(data, default=str).decode())
         self._next += 1
-        self._memory.append(event)
+        self._remember(event)
         for page in self._pages:
             if page.queue.full():
                 _reset(page, event.id)
@@ -76,6 +79,12 @@ class Broadcast:
                     page.queue.put_nowait(event)
         self._pages.add(page)
         return page
+
+    def _remember(self, event: Event) -> None:
+        self._memory.append(event)
+        self._chars += len(event.data)
+        while len(self._memory) > REMEMBERED or self._chars > REMEMBERED_CHARS:
+            self._chars -= len(self._memory.popleft().data)
 
     def leave(self, page: Page) -> None:
         self._pages.discard(page)

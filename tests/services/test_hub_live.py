@@ -15,7 +15,7 @@ from hub_support import ADMIN, ADMIN_TOKEN, RunningHub, running
 from sqlalchemy import Connection
 
 from hub.ids import now_ms
-from hub.live.broadcast import QUEUED, REMEMBERED, Broadcast
+from hub.live.broadcast import QUEUED, REMEMBERED, REMEMBERED_CHARS, Broadcast
 from hub.store.tables import devices, run_chunks, runs
 from lab.ports import free_port
 
@@ -62,6 +62,20 @@ async def test_the_session_is_a_strict_cookie_and_the_page_forbids_all_that_is_f
     for forged in ("1.x", f"{int(time.time()) + 100}.{'0' * 64}", "9" * 40 + ".a", ""):
         got = await lite.client.get("/", headers={"Cookie": f"hub_session={forged}"})
         assert got.status_code == 303
+
+
+def test_what_is_remembered_for_pages_that_come_back_is_bounded_also_when_it_is_long() -> None:
+    live = Broadcast(1)
+    for number in range(3 * REMEMBERED_CHARS // 100_000):
+        live.publish("chunk", {"n": number, "text": "x" * 100_000})
+        assert sum(len(event.data) for event in live._memory) == live._chars <= REMEMBERED_CHARS
+    assert len(live._memory) > 30
+    for event in live._memory:
+        assert live.join(event.id).queue.qsize() == live.last_id - event.id
+    assert live.join(live._memory[0].id - 2).queue.get_nowait().kind == "reset"
+    for _ in range(2 * REMEMBERED):
+        live.publish("changed", {})
+    assert (len(live._memory), live._chars) == (REMEMBERED, 2 * REMEMBERED)
 
 
 def runs_with_output(texts: list[list[str]]) -> Callable[[Connection], None]:
