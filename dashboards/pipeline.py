@@ -47,9 +47,9 @@ def _cards(rules: Rules) -> list[PanelBuilder]:
         with_runbook(
             number(
                 "Unusable",
-                "Messages of the last 15 minutes that could not be used.",
+                "Messages of the last 15 minutes that could not be used, of the kind and for the reason that has most.",
                 "short",
-                Query(f"sum(increase(vector_dead_letters_total{{{STUDIO}}}[15m]))"),
+                Query(f"max(sum by (kind, reason) (increase(vector_dead_letters_total{{{STUDIO}}}[15m])))"),
                 steps=above(rules, "DeadLetters", "orange"),
                 width=4,
                 none="none",

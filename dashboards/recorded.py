@@ -68,7 +68,7 @@ def name(metric: str, by: str, operation: str) -> str:
 def counter(metric: str, by: str, match: str = STUDIO, *, how: str = "sum") -> Recorded:
     """A counter's growth, summed (or averaged) by some labels; a graph shows it a second.
 
-    Not a rate: VictoriaMetrics counts the first sample of a new series as growth, but not in a rate.
+    Not a rate: VictoriaMetrics counts the first sample of a new series as growth (one below ten), but not in a rate.
     """
     of, by_ = f"{metric}{{{match}}}", f"{how} by ({by})"
     return Recorded(

@@ -1,7 +1,8 @@
-"""Figures that are a share of something that is counted: also when one half of it never happened, so has no series."""
+"""Figures of what is counted: also when one half of it never happened, so has no series."""
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from studio.render.recorded import GROUP, rules
 
 pytestmark = pytest.mark.services
 STEP = 15
+MINUTE = 60 // STEP
 AT = "30m"
 HOURS_6, DAYS_3 = 6 * 3_600, 3 * 86_400
 TAGS = 'studio="lab",job="hub",device_site="home",protocol="fcm"'
@@ -28,7 +30,22 @@ NOBODY = None
 
 def counted(times: int) -> str:
     """A counter that is not there for ten minutes, since nothing happened; then so much happens at once."""
-    return f"_x{10 * 60 // STEP} {times}x{30 * 60 // STEP}"
+    return f"_x{10 * MINUTE} {times}x{30 * MINUTE}"
+
+
+def judge(title: str, series: dict[str, str], told: list[dict[str, Any]], shown: int, folder: Path) -> None:
+    """Assert what the figure of a panel tells after half an hour, when it shows the last so many seconds."""
+    boards = (json.loads(artifact.content) for artifact in render(load_studio("lab")).values())
+    (figure,) = [t for board in boards for t in targets(board) if t.panel == title]
+    test = {
+        "interval": f"{STEP}s",
+        "input_series": [{"series": name, "values": values} for name, values in series.items()],
+        "metricsql_expr_test": [{"expr": expanded(figure.expr, shown), "eval_time": AT, "exp_samples": told}],
+    }
+    group = {"name": GROUP, "interval": f"{EVERY_SECONDS}s", "rules": rules(load_studio("lab"))}
+    tests = {"rule_files": ["rules.yml"], "evaluation_interval": f"{EVERY_SECONDS}s", "tests": [test]}
+    verdict = unittest(parts.build_root(), folder, {"groups": [group]}, tests)
+    assert verdict.passed, verdict.said
 
 
 @pytest.mark.parametrize("shown", [HOURS_6, DAYS_3], ids=["hours", "days"])
@@ -48,15 +65,15 @@ def counted(times: int) -> str:
 def test_a_share_is_told_whichever_half_never_happened(
     title: str, happened: dict[str, int], share: float | None, shown: int, tmp_path: Path
 ) -> None:
-    boards = (json.loads(artifact.content) for artifact in render(load_studio("lab")).values())
-    (figure,) = [t for board in boards for t in targets(board) if t.panel == title]
     told = [] if share is NOBODY else [{"labels": '{studio="lab"}', "value": share}]
-    test = {
-        "interval": f"{STEP}s",
-        "input_series": [{"series": name, "values": counted(times)} for name, times in happened.items()],
-        "metricsql_expr_test": [{"expr": expanded(figure.expr, shown), "eval_time": AT, "exp_samples": told}],
+    judge(title, {name: counted(times) for name, times in happened.items()}, told, shown, tmp_path)
+
+
+def test_unusable_messages_are_counted_as_their_alert_does(tmp_path: Path) -> None:
+    """By kind and reason: many small numbers are no alert, so no colour."""
+    happened = {("furnace", "not_json"): 8, ("furnace", "unknown_device"): 7, ("camera", "not_json"): 6}
+    series = {
+        f'vector_dead_letters_total{{studio="lab",kind="{kind}",reason="{reason}"}}': f"0x{25 * MINUTE} {times}x99"
+        for (kind, reason), times in happened.items()
     }
-    group = {"name": GROUP, "interval": f"{EVERY_SECONDS}s", "rules": rules(load_studio("lab"))}
-    tests = {"rule_files": ["rules.yml"], "evaluation_interval": f"{EVERY_SECONDS}s", "tests": [test]}
-    verdict = unittest(parts.build_root(), tmp_path, {"groups": [group]}, tests)
-    assert verdict.passed, verdict.said
+    judge("Unusable", series, [{"labels": "{}", "value": 8}], HOURS_6, tmp_path)
