@@ -78,11 +78,11 @@ async def revoke(hub: HubDep, key: Word) -> Done:
 @router.delete("/admin/devices/{device_id}/credentials", tags=["admin"], dependencies=[AdminOnly])
 async def forget(hub: HubDep, request: Request, device_id: DeviceId) -> Done:
     """Let a device (new hardware, a lost token) provision itself anew; its old account and device token end."""
-    await hub.db.write(store.forget(device_id))
+    token_id = await hub.db.write(store.forget(device_id))
     request.app.state.device_memory.forget()
     hub.provisioning.states.admit(device_id)
     await hub.accounts.publish()
-    record("sec.token.revoke", reason="credentials taken back", device_id=device_id)
+    record("sec.token.revoke", reason="credentials taken back", token_id=last4(token_id), device_id=device_id)
     return Done()
 
 

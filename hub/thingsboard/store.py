@@ -119,21 +119,24 @@ def adopt(wanted: Wanted, login_hash: str) -> Work[bool]:
     return work
 
 
-def forget(device_id: str) -> Work[None]:
+def forget(device_id: str) -> Work[str | None]:
     """Take a device's credentials away, so that it can provision itself anew; it is not revoked any more.
 
-    Its device token goes as well: what was good before the device was revoked must not be good again.
+    Its device token goes as well: what was good before the device was revoked must not be good again. The token's id,
+    when it had one.
 
     Raises Refused when it was not provisioned here.
     """
 
-    def work(conn: Connection) -> None:
+    def work(conn: Connection) -> str | None:
         if conn.execute(delete(credentials).where(c.device_id == device_id)).rowcount == 0:
             raise not_found("provisioned device", device_id)
+        token_id: str | None = conn.execute(select(d.token_id).where(d.device_id == device_id)).scalar()
         tokens = {"token_id": None, "token_hash": None, "fcm_token": None}
         conn.execute(
             update(devices).where(d.device_id == device_id).values(registered_at=None, revoked_at=None, **tokens)
         )
+        return token_id
 
     return work
 

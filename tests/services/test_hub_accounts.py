@@ -56,6 +56,18 @@ async def test_a_device_whose_token_is_lost_provisions_itself_anew_once_the_admi
     assert (await made.client.delete("/admin/devices/nobody/credentials", headers=ADMIN)).status_code == 404
 
 
+async def test_taking_credentials_back_is_logged_with_the_token_that_ends(made: RunningHub) -> None:
+    key = await new_key(made)
+    await ask(made, {**key, "deviceName": "eye", "token": "chosen-token-1"})
+    asked = {"device_id": "eye", "token": await made.new_token(device_id="eye")}
+    device_token = (await made.client.post("/v1/register", json=asked)).json()["device_token"]
+    for token_id in (device_token.partition(".")[0][-4:], None):
+        assert (await made.client.delete("/admin/devices/eye/credentials", headers=ADMIN)).status_code == 200
+        line = made.lines("sec.token.revoke")[-1]
+        assert (line["reason"], line["token_id"], line["device_id"]) == ("credentials taken back", token_id, "eye")
+        await ask(made, {**key, "deviceName": "eye", "token": "chosen-token-2"})
+
+
 async def test_a_device_token_from_before_a_revocation_is_never_good_again(made: RunningHub) -> None:
     key = await new_key(made)
     await ask(made, {**key, "deviceName": "eye", "token": "chosen-token-1"})
