@@ -8,9 +8,10 @@ from hub.errors import not_found
 from hub.ids import now_ms
 from hub.store.database import Work
 from hub.store.statements import one, rows
-from hub.store.tables import devices
+from hub.store.tables import devices, enrolment_tokens
 
 d = devices.c
+t = enrolment_tokens.c
 SHOWN = (
     d.device_id,
     d.kind,
@@ -52,15 +53,18 @@ def change(device_id: str, values: dict[str, Any]) -> Work[dict[str, Any]]:
 
 
 def revoke(device_id: str) -> Work[str | None]:
-    """The device's token is good no more; its id. Raises Refused when there is no such device."""
+    """The device's token is good no more, nor those it was enrolled with; its id.
+
+    Raises Refused when there is no such device.
+    """
 
     def work(conn: Connection) -> str | None:
         found = one(conn, select(d.token_id).where(d.device_id == device_id))
         if found is None:
             raise not_found("device", device_id)
-        conn.execute(
-            update(devices).where(d.device_id == device_id, d.revoked_at.is_(None)).values(revoked_at=now_ms())
-        )
+        gone = {"revoked_at": now_ms()}
+        conn.execute(update(devices).where(d.device_id == device_id, d.revoked_at.is_(None)).values(gone))
+        conn.execute(update(enrolment_tokens).where(t.consumed_by == device_id, t.revoked_at.is_(None)).values(gone))
         return str(found["token_id"]) if found["token_id"] else None
 
     return work

@@ -362,6 +362,25 @@ async def test_a_build_type_is_no_path(lite: RunningHub, build_type: str) -> Non
     assert {key: line[key] for key in unknown} == dict.fromkeys(unknown)
 
 
+async def test_the_token_of_a_device_that_was_revoked_is_good_for_nothing_and_stays_so(hub: RunningHub) -> None:
+    await upload(hub)
+    token, other = await hub.new_token(), await hub.new_token()
+    await hub.enrol("a", token=token)
+    await hub.enrol("b", token=other)
+    wait = {"params": {"method": "ble", "timeout": 0.01}, "headers": bearer(token)}
+    assert (await hub.client.get(LATEST, headers=bearer(token))).status_code == 200, (
+        "after it registered its device too"
+    )
+    assert (await hub.client.get("/provision/wait", **wait)).status_code == 200
+    assert (await hub.client.delete("/admin/devices/a", headers=ADMIN)).status_code == 200
+    for _ in range(2):
+        answer = await hub.client.get(LATEST, headers=bearer(token))
+        assert (answer.status_code, answer.json()["code"]) == (401, "token_revoked")
+        assert (await hub.client.get("/provision/wait", **wait)).status_code == 401
+        assert (await hub.client.get(LATEST, headers=bearer(other))).status_code == 200
+        await hub.enrol("a", token=await hub.new_token(device_id="a"))
+
+
 async def test_a_revoked_token_downloads_nothing(hub: RunningHub) -> None:
     await upload(hub)
     token = await hub.new_token()

@@ -227,4 +227,4 @@ async def test_a_repeated_registration_of_a_revoked_device_is_refused(hub: Runni
     assert (await hub.client.post("/v1/register", json=body)).json()["created"] is False
     await hub.client.delete("/admin/devices/a", headers=ADMIN)
     answer = await hub.client.post("/v1/register", json=body)
-    assert (answer.status_code, answer.json()["code"]) == (401, "token_consumed")
+    assert (answer.status_code, answer.json()["code"]) == (401, "token_revoked")
