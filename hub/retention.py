@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import Final
+from typing import Any, Final
 
 import structlog
-from sqlalchemy import Column, Connection, Table, delete, select
+from sqlalchemy import Column, Connection, Select, Table, delete, select
 
 from hub.ids import now_ms
 from hub.service import Hub
@@ -19,19 +19,31 @@ PERIOD: Final = 600.0
 DAY_MS: Final = 86_400_000
 NONCE_DAYS: Final = 1 / 24
 """A signature is good for minutes; an hour also covers a clock that is set back a little."""
+REFUSALS: Final = 10_000
+"""So many of provisioning are kept, 1.2 MB."""
 ENDED: Final = ("ok", "error", "timeout")
 
 
 def remove_before(table: Table, key: Column[object], when: Column[object], before: int) -> Work[int]:
     """Remove up to ROWS rows that are older than `before`; how many it were. A run goes with its chunks."""
     old = select(key).where(when < before)
-    if table is runs:
-        old = old.where(runs.c.status.in_(ENDED))
+    return remove(table, key, old.where(runs.c.status.in_(ENDED)) if table is runs else old)
+
+
+def remove(table: Table, key: Column[Any], old: Select[Any]) -> Work[int]:
+    """Remove up to ROWS rows of those with the keys `old`; how many it were."""
 
     def work(conn: Connection) -> int:
         return int(conn.execute(delete(table).where(key.in_(old.limit(ROWS)))).rowcount)
 
     return work
+
+
+def refused_too_often() -> Work[int]:
+    """Remove up to ROWS refusals that came before the newest REFUSALS: anybody may be refused often."""
+    a = provision_audit.c
+    oldest = select(a.id).order_by(a.id.desc()).limit(1).offset(REFUSALS - 1).scalar_subquery()
+    return remove(provision_audit, a.id, select(a.id).where(a.id < oldest))
 
 
 async def clean(hub: Hub) -> int:
@@ -48,11 +60,19 @@ async def clean(hub: Hub) -> int:
     total = 0
     for table, key, when, age in limits:
         with _on_its_own(table.name):
-            while removed := await hub.db.write(remove_before(table, key, when, now_ms() - int(age * DAY_MS))):
-                total += removed
-                await asyncio.sleep(0)
+            total += await _all(hub, remove_before(table, key, when, now_ms() - int(age * DAY_MS)))
+    with _on_its_own(provision_audit.name):
+        total += await _all(hub, refused_too_often())
     with _on_its_own("APK files"):
         total += await hub.apk_files.clean()
+    return total
+
+
+async def _all(hub: Hub, work: Work[int]) -> int:
+    total = 0
+    while removed := await hub.db.write(work):
+        total += removed
+        await asyncio.sleep(0)
     return total
 
 

@@ -137,6 +137,23 @@ async def test_enrolment_tokens_go_ninety_days_after_their_end_used_or_not(hub: 
     assert {r["token_id"] for r in await hub.rows(select(enrolment_tokens))} == {"goneLately00", "good00000000"}
 
 
+async def test_of_refused_provisioning_the_newest_are_kept(hub: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody can be refused: how old they are is no bound."""
+    monkeypatch.setattr(retention, "REFUSALS", 20)
+    monkeypatch.setattr(retention, "ROWS", 7)
+    row = {"transport": "http", "peer": "-", "result": "FAILURE", "reason": "-"}
+
+    def work(conn: Connection) -> None:
+        for n in range(50):
+            conn.execute(provision_audit.insert().values(**row, request_id=f"r{n}", created_at=now_ms()))
+
+    assert await retention.clean(hub.hub) == 0, "there is none"
+    await hub.hub.db.write(work)
+    assert await retention.clean(hub.hub) == 30
+    assert {r["request_id"] for r in await hub.rows(select(provision_audit))} == {f"r{n}" for n in range(30, 50)}
+    assert await retention.clean(hub.hub) == 0
+
+
 async def test_what_cannot_be_cleaned_stops_nothing_else_from_being_cleaned(
     lite: RunningHub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
