@@ -15,6 +15,7 @@ from studio.render.templates import fill
 
 NAME: Final = "alloy"
 CREDENTIALS: Final = "/run/credentials/alloy.service/"
+HOST_JOB: Final = "node"
 FAMILIES: Final = (
     *("furnace", "camera", "plant", "pipeline"),
     *("vector", "vm", "vminsert", "vmalert", "alertmanager"),
@@ -31,10 +32,11 @@ def secrets(studio: Studio) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*cloud, *logs)))
 
 
-def federated(studio: Studio) -> str:
-    """What is copied from VictoriaMetrics to Grafana Cloud. Alloy's own host metrics go there by themselves."""
-    families = (*FAMILIES, "node") if studio.device_metrics != "alloy" else FAMILIES
-    return f'{{__name__=~"({"|".join(families)})_.+|.+:.+|up|ALERTS"}}'
+def federated(studio: Studio) -> list[str]:
+    """What is copied from VictoriaMetrics to Grafana Cloud; Alloy's own host metrics, with `up`, go by themselves."""
+    own = studio.device_metrics == "alloy"
+    families = FAMILIES if own else (*FAMILIES, "node")
+    return [f'{{__name__=~"({"|".join(families)})_.+|.+:.+|ALERTS"}}', f'up{{job!="{HOST_JOB}"}}' if own else "up"]
 
 
 def is_needed(studio: Studio) -> bool:
@@ -51,6 +53,7 @@ def config(studio: Studio) -> Artifact:
             "alloy/config.alloy",
             studio=studio.name,
             host_metrics=studio.device_metrics == "alloy",
+            host_job=HOST_JOB,
             storage_address=storage,
             storage_url=f"http://{storage}/api/v1/write",
             cloud=studio.grafana_cloud,

@@ -4,12 +4,13 @@ import json
 import re
 from typing import Any
 
+import promql_parser as promql
 import pytest
 import yaml
 
 from studio.model import Studio, load_studio
 from studio.paths import ROOT
-from studio.render import alloy, loki, render
+from studio.render import loki, render
 from studio.render.host_metrics import COLLECTORS
 from studio.render.rules import groups
 
@@ -143,11 +144,40 @@ def test_every_host_metric_that_is_read_is_measured() -> None:
         assert any(metric.startswith(prefix) for prefix in OF_COLLECTOR), f"which collector gives node_{metric}?"
 
 
+def selectors(by: str) -> list[str]:
+    """What the rendered copy asks of VictoriaMetrics."""
+    text = rendered("alloy/config.alloy", changed(device_metrics=by, grafana_cloud=CLOUD))
+    found: list[str] = json.loads(text.partition('"match[]" = ')[2].partition("}\n")[0])
+    return found
+
+
+def matchers(selector: str) -> list[Any]:
+    found = promql.parse(selector)
+    assert isinstance(found, promql.VectorSelector)
+    named = promql.parse(f'{{__name__="{found.name}"}}').matchers.matchers if found.name else []
+    return [*named, *found.matchers.matchers]
+
+
+def takes(matcher: Any, labels: dict[str, str]) -> bool:
+    value = labels.get(matcher.name, "")
+    if matcher.op == promql.MatchOp.Re:
+        return bool(re.fullmatch(matcher.value, value))
+    equal: bool = matcher.value == value
+    return equal if matcher.op == promql.MatchOp.Equal else not equal
+
+
+def copied(asked: list[str], metric: str, job: str) -> bool:
+    """Whether one of the selectors takes a series."""
+    labels = {"__name__": metric, "job": job}
+    return any(all(takes(m, labels) for m in matchers(selector)) for selector in asked)
+
+
 @pytest.mark.parametrize("by", ["alloy", "node_exporter"])
 def test_grafana_cloud_gets_every_metric_that_is_read_and_none_twice(by: str) -> None:
-    wanted = re.compile(alloy.federated(changed(device_metrics=by, grafana_cloud=CLOUD)).split('"')[1])
+    asked = selectors(by)
     metrics = set(re.findall(r"([a-zA-Z][\w:]*)\{", read()))
     assert len(metrics) > 40
     for metric in metrics:
         itself = by == "alloy" and metric.startswith("node_")
-        assert bool(wanted.fullmatch(metric)) != itself, metric
+        assert copied(asked, metric, "hub") != itself, metric
+    assert copied(asked, "up", "node") == (by == "node_exporter"), "of the host, Alloy gives it with the host's metrics"
