@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import Connection, select, update
 
@@ -9,8 +10,11 @@ from hub.errors import Refused, not_found
 from hub.ids import now_ms
 from hub.runs.store import ACTIVE, Row, get
 from hub.store.database import Work
-from hub.store.statements import one, rows
+from hub.store.statements import one
 from hub.store.tables import run_chunks, runs
+
+PIECE_BYTES: Final = 100
+"""What a piece costs beside its content, so that not even empty ones are without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,9 @@ def add_chunk(chunk: Chunk, max_bytes: int) -> Work[tuple[Row, bool]]:
             return run, False
         if run["status"] not in ACTIVE:
             raise Refused(409, "run_ended", f"This run ended before, as {run['status']}.")
-        if run["bytes"] + len(chunk.data) > max_bytes:
-            raise Refused(413, "run_too_big", f"A run's output is at most {max_bytes} bytes.")
+        if run["bytes"] + len(chunk.data) + (run["chunks"] + 1) * PIECE_BYTES > max_bytes:
+            told = f"A run's output is at most {max_bytes} bytes; a piece counts {PIECE_BYTES} besides its own."
+            raise Refused(413, "run_too_big", told)
         row = {"request_id": chunk.request_id, "seq": chunk.seq, "stream": chunk.stream, "data": chunk.data}
         conn.execute(run_chunks.insert().values(received_at=now_ms(), **row))
         total = {"bytes": run["bytes"] + len(chunk.data), "chunks": run["chunks"] + 1, "status": "running"}
@@ -94,9 +99,3 @@ def _own(conn: Connection, request_id: str, device_id: str) -> Row:
     if run["device_id"] != device_id:
         raise not_found("run", request_id)
     return run
-
-
-def with_chunks(request_id: str) -> Work[tuple[Row, list[Row]]]:
-    c = run_chunks.c
-    shown = select(c.seq, c.stream, c.data, c.received_at).where(c.request_id == request_id).order_by(c.seq)
-    return lambda conn: (get(conn, request_id), rows(conn, shown))

@@ -15,6 +15,7 @@ from hub_support import ADMIN, RunningHub, running
 from sqlalchemy import select
 
 from hub import registry
+from hub.runs.output import PIECE_BYTES
 from hub.store.tables import run_chunks, runs
 from lab.ports import free_port
 
@@ -214,14 +215,20 @@ async def test_twenty_chunks_at_once_are_counted_right(phone: tuple[RunningHub, 
     assert (run["chunks"], run["bytes"]) == (20, 200)
 
 
-async def test_output_has_a_limit(tmp_path: Path, database_url: str, fcm: FcmStandin) -> None:
-    async with with_fcm(tmp_path, database_url, fcm, run_max_bytes=5) as hub:
+@pytest.mark.parametrize("case", [(2 * PIECE_BYTES + 8, "1234", 2), (2 * PIECE_BYTES + 7, "1234", 1), (250, "", 2)])
+async def test_output_has_a_limit_also_when_its_pieces_are_empty(
+    tmp_path: Path, database_url: str, fcm: FcmStandin, case: tuple[int, str, int]
+) -> None:
+    """The most bytes, what each piece has, and how many pieces there is room for."""
+    most, piece, taken = case
+    async with with_fcm(tmp_path, database_url, fcm, run_max_bytes=most) as hub:
         device = await hub.enrol(fcm_token="token-1")
-        url = f"/v1/runs/{(await command(hub)).json()['request_id']}/chunks"
-        codes = [
-            (await hub.client.post(url, json={"seq": n, "data": "1234"}, headers=device)).status_code for n in range(2)
-        ]
-        assert codes == [200, 413]
+        run = (await command(hub)).json()["request_id"]
+        sent = [{"seq": n, "data": piece} for n in range(3)] + [{"seq": 0, "data": piece}]
+        codes = [(await hub.client.post(f"/v1/runs/{run}/chunks", json=b, headers=device)).status_code for b in sent]
+        assert codes == [200] * taken + [413] * (3 - taken) + [200], "what is there is no more when it comes again"
+        found = await run_of(hub, run)
+        assert (found["chunks"], found["bytes"]) == (taken, taken * len(piece)), "a run's bytes are its output's"
 
 
 async def test_a_run_without_result_ends_as_time_out(phone: tuple[RunningHub, FcmStandin]) -> None:
