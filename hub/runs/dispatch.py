@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    RetryCallState,
+    retry_if_exception_type,
+    stop_after_delay,
+    wait_random,
+    wait_random_exponential,
+)
 
 from hub import registry
 from hub.context import current, record
@@ -20,10 +27,16 @@ if TYPE_CHECKING:
 
 AT_ONCE: Final = 50
 LONGEST_PAUSE: Final = 60.0
+SPREAD: Final = 0.25
 
 
 class Revoked(Exception):
     """The device gets no commands any more."""
+
+
+def spread(after: float, state: RetryCallState) -> float:
+    """Seconds until the next attempt, `after` at least: many were told the same, and must not come at once."""
+    return wait_random(after, after * (1 + SPREAD))(state)
 
 
 class Dispatcher:
@@ -108,8 +121,9 @@ class Dispatcher:
             except NotConnected as error:
                 failure = error
         latency = (time.perf_counter() - began) * 1000
-        answer["dispatch_latency_ms"] = round(latency, 3)
-        if run["protocol"] == "fcm":
+        asked = not isinstance(failure, fcm.Paused)
+        answer["dispatch_latency_ms"] = round(latency, 3) if asked else None
+        if asked and run["protocol"] == "fcm":
             self._metrics.fcm_latency.labels(self._metrics.action(run["action"])).observe(latency)
         if failure is None:
             await self._db.write(store.sent(run["request_id"]))
@@ -125,7 +139,7 @@ class Dispatcher:
     def _pause(self, state: RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         after = error.after if isinstance(error, fcm.Retriable) else None
-        return after if after is not None else self._exponential(state)
+        return spread(after, state) if after is not None else self._exponential(state)
 
     async def _send_fcm(self, run: Row) -> Row:
         if self._fcm is None:

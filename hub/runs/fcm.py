@@ -46,6 +46,10 @@ class Retriable(FcmError):
         self.after = after
 
 
+class Paused(Retriable):
+    """FCM was not asked: it wanted to be left alone, for `after` seconds from now."""
+
+
 class Misconfigured(FcmError):
     """Nothing will be taken until a person changes the configuration."""
 
@@ -127,7 +131,7 @@ class Fcm:
         """Send a data message. Raises FcmError or one of its kinds."""
         pause = self._not_before - time.monotonic()
         if pause > 0:
-            raise Retriable(429, "QUOTA_EXCEEDED", pause)
+            raise Paused(None, "PAUSED", pause)
         access = await self._access_token()
         response = await self._post(access, token, data)
         if response.status_code == 401:

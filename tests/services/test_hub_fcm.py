@@ -9,7 +9,9 @@ from hub_fcm_standin import FcmStandin, error
 from hub_phone import command, run_of, with_fcm
 from hub_support import ADMIN, RunningHub, running
 from sqlalchemy import select
+from tenacity import AsyncRetrying, RetryCallState
 
+from hub.runs.dispatch import spread
 from hub.runs.fcm import retry_after
 from hub.store.tables import devices
 from lab.ports import free_port
@@ -37,6 +39,30 @@ async def test_a_passing_trouble_of_fcm_is_waited_out(phone: tuple[RunningHub, F
     assert (await command(hub)).json()["status"] == "sent"
     assert len(fcm.sent) == 1
     assert time.monotonic() - began >= 1 or trouble != "quota"
+
+
+async def test_a_pause_that_fcm_asked_for_is_kept_by_all_without_asking_it(tmp_path: Path, fcm: FcmStandin) -> None:
+    async with with_fcm(tmp_path, f"sqlite:///{tmp_path}/hub.db", fcm, dispatch_wait=0.5) as hub:
+        await hub.enrol(fcm_token="token-1")
+        fcm.answers.append(error(429, "RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED", retry_after="600"))
+        first = (await command(hub, request_id="first")).json()
+        assert (first["status"], first["problem"]) == ("queued", "QUOTA_EXCEEDED")
+        second = (await command(hub, request_id="second")).json()
+        assert (second["status"], second["problem"]) == ("queued", "PAUSED")
+        keys = ("fcm_http_code", "fcm_status")
+        told = {line["request_id"]: tuple(line[key] for key in keys) for line in hub.lines("dispatch.fail")}
+        assert told == {"first": (429, "QUOTA_EXCEEDED"), "second": (None, "PAUSED")}
+        (line,) = [line for line in hub.lines("dispatch.fail") if line["request_id"] == "second"]
+        assert line["dispatch_latency_ms"] is None
+        assert hub.metric("fcm_dispatch_latency_ms_count", action="restart") == 1, "of calls that were made"
+        assert fcm.sent == []
+
+
+def test_who_waits_for_the_same_moment_does_not_come_at_once() -> None:
+    state = RetryCallState(AsyncRetrying(), None, (), {})
+    pauses = {spread(60, state) for _ in range(100)}
+    assert len(pauses) > 90
+    assert all(60 <= pause <= 75 for pause in pauses)
 
 
 async def test_a_giver_of_access_tokens_that_cannot_be_reached_is_waited_out(
