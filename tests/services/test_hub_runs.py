@@ -156,28 +156,29 @@ async def test_the_same_command_twice_is_one_run_and_one_message(phone: tuple[Ru
 
 
 async def test_a_command_that_is_asked_again_is_the_run_of_before_whatever_became_of_the_device(
-    phone: tuple[RunningHub, FcmStandin],
+    tmp_path: Path, database_url: str, fcm: FcmStandin
 ) -> None:
-    hub, fcm = phone
-    device = await hub.enrol(fcm_token="token-1")
+    async with with_fcm(tmp_path, database_url, fcm, dispatch_wait=0) as hub:
+        device = await hub.enrol(fcm_token="token-1")
 
-    async def again(request_id: str, **body: Any) -> tuple[int, Any, Any]:
-        answer = await command(hub, request_id=request_id, **body)
-        return answer.status_code, answer.json().get("protocol"), answer.json().get("created")
+        async def again(request_id: str, **body: Any) -> tuple[int, Any, Any]:
+            answer = await command(hub, request_id=request_id, **body)
+            return answer.status_code, answer.json().get("protocol"), answer.json().get("created")
 
-    assert await again("with") == (200, "fcm", True)
-    await hub.hub.db.write(registry.forget_fcm_token("tablet-1", "token-1"))
-    assert await again("with") == (200, "fcm", False)
-    assert await again("with", protocol="mqtt") == (409, None, None), "that was never asked"
-    assert await again("without") == (200, "mqtt", True)
-    beat = {"status": "ok", "fcm_token": "token-2"}
-    assert (await hub.client.post("/v1/heartbeat", json=beat, headers=device)).status_code == 200
-    assert await again("without") == (200, "mqtt", False)
-    assert (await hub.client.delete("/admin/devices/tablet-1", headers=ADMIN)).status_code == 200
-    assert await again("with") == (200, "fcm", False)
-    assert await again("without", action="other") == (409, None, None)
-    assert (await command(hub, request_id="new")).json()["code"] == "device_revoked"
-    assert len(fcm.sent) == 1
+        assert await again("with") == (200, "fcm", True)
+        await hub.until(lambda: fcm.sent, 30)
+        await hub.hub.db.write(registry.forget_fcm_token("tablet-1", "token-1"))
+        assert await again("with") == (200, "fcm", False)
+        assert await again("with", protocol="mqtt") == (409, None, None), "that was never asked"
+        assert await again("without") == (200, "mqtt", True)
+        beat = {"status": "ok", "fcm_token": "token-2"}
+        assert (await hub.client.post("/v1/heartbeat", json=beat, headers=device)).status_code == 200
+        assert await again("without") == (200, "mqtt", False)
+        assert (await hub.client.delete("/admin/devices/tablet-1", headers=ADMIN)).status_code == 200
+        assert await again("with") == (200, "fcm", False)
+        assert await again("without", action="other") == (409, None, None)
+        assert (await command(hub, request_id="new")).json()["code"] == "device_revoked"
+        assert len(fcm.sent) == 1
 
 
 async def test_results_and_chunks_are_the_own_devices_and_replay_safely(phone: tuple[RunningHub, FcmStandin]) -> None:
