@@ -14,6 +14,10 @@ class Furnace(BaseModel):
     label: str | None = None
     low: FiniteFloat | None = None
     high: FiniteFloat | None = None
+    silent_after: Seconds = 600
+    """Seconds after which its newest temperature says nothing of it any more."""
+    off: bool = False
+    """Switched off on purpose: whatever it is at, or that it is silent, is no trouble."""
 
 
 class PageConfig(BaseModel):

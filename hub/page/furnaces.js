@@ -2,8 +2,6 @@
 import { ago, card, clock, el, fill, span } from "./dom.js";
 import { chart } from "./chart.js";
 
-// A temperature that is older than this says nothing of the furnace now.
-const SILENT_SECONDS = 180;
 let last = { furnaces: [], at: null, problem: null };
 
 // Points are means of five minutes: what it is now is the newest sample.
@@ -15,10 +13,12 @@ function newest(f) {
 function measured(f, limits) {
   const value = newest(f);
   const out = value !== null && ((f.low !== null && value < f.low) || (f.high !== null && value > f.high));
-  const silent = f.age_s === null || f.age_s > SILENT_SECONDS;
+  const silent = f.age_s === null || f.age_s > f.silent_after;
   const state = value === null ? "no data" : silent ? `silent, was ${value} °C` : `${value} °C`;
   const sample = f.age_s === null ? "not in 24 hours" : `${span(f.age_s * 1000)} ago`;
-  return card(f.label || f.id, state, silent || value === null || out ? "bad" : "good", `${limits}last sample ${sample}`);
+  const detail = `${limits}last sample ${sample}`;
+  if (f.off) return card(f.label || f.id, silent || value === null ? "off" : `off, ${state}`, "dim", detail);
+  return card(f.label || f.id, state, silent || value === null || out ? "bad" : "good", detail);
 }
 
 function unknown(f, limits, problem, at) {

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from studio.bundle import Artifact
-from studio.model import Studio
+from studio.model import Device, Studio
 from studio.paths import HOST_STATE
 from studio.render import hub_image
 from studio.render.accounts import HUB_SECRET
@@ -48,14 +48,27 @@ def user_secrets(studio: Studio) -> set[str]:
     return {name for name in (hub.database_url_secret, hub.fcm_secret) if name and hub.enabled}
 
 
+def _silent_after(device: Device) -> int:
+    return 60 * device.no_data_minutes
+
+
 def _page(studio: Studio) -> Artifact:
-    furnaces = [{"id": f.id, "label": f.title, "low": f.low_celsius, "high": f.high_celsius} for f in studio.furnaces]
-    devices = (*studio.cameras, *studio.plants)  # a furnace speaks to Vector; its card says how old its data are
+    furnaces = [
+        {
+            "id": f.id,
+            "label": f.title,
+            "low": f.low_celsius,
+            "high": f.high_celsius,
+            "silent_after": _silent_after(f),
+            "off": f.off,
+        }
+        for f in studio.furnaces
+    ]
     about = {
         "title": studio.display_name,
         "studio": studio.name,
         "furnaces": furnaces,
-        "silent_after": {device.id: device.no_data_minutes * 60 for device in devices},
+        "silent_after": {device.id: _silent_after(device) for device in (*studio.cameras, *studio.plants)},
     }
     return Artifact.text(to_json(about))
 

@@ -206,6 +206,33 @@ def test_a_storage_or_a_hub_that_is_away_leaves_the_last_picture_and_says_that_n
         expect(main.locator("figure.old")).to_have_count(1)
 
 
+def test_a_furnace_is_silent_when_its_alert_says_so_and_one_that_is_off_is_no_trouble(
+    browser: Browser, tmp_path: Path
+) -> None:
+    limits = {"low": 1050, "high": 1180}
+    furnaces = [
+        {"id": "patient", **limits, "silent_after": 1800},
+        {"id": "hasty", **limits, "silent_after": 60},
+        {"id": "cold", **limits, "off": True},
+        {"id": "gone", **limits, "off": True},
+    ]
+    file = tmp_path / "page.json"
+    file.write_text(json.dumps({"studio": "rosewood", "furnaces": furnaces}))
+    with victoriametrics(tmp_path) as tsdb:
+        for name in ("patient", "hasty"):
+            furnace_day(tsdb, name, 1090, silent=400)
+        furnace_now(tsdb, "cold", 20)
+        with real_hub(tmp_path, HUB_TSDB_URL=tsdb, HUB_PAGE_CONFIG=str(file)) as client:
+            page = logged_in(browser, client, PHONE)
+            cards = page.locator("#furnaces article")
+            expect(cards).to_have_count(4)
+            expect(cards.nth(0).locator("h3 .good")).to_have_text(re.compile(r"^1\d+(\.\d)? °C$"))
+            expect(cards.nth(1).locator("h3 .bad")).to_have_text(re.compile(r"^silent, was 1\d+(\.\d)? °C$"))
+            expect(cards.nth(2).locator("h3 .dim")).to_have_text("off, 20 °C")
+            expect(cards.nth(3).locator("h3 .dim")).to_have_text("off")
+            expect(page.locator("#furnaces h3 .bad")).to_have_count(1)
+
+
 def test_a_device_that_is_silent_is_not_shown_with_its_last_status(browser: Browser, tmp_path: Path) -> None:
     file = write_page_config(tmp_path)
     file.write_text(json.dumps({**json.loads(file.read_text()), "silent_after": {"slow": 30 * 86_400}}))

@@ -119,8 +119,15 @@ def test_its_page_knows_from_when_on_a_device_is_silent(lab: Studio) -> None:
     devices = (*lab.cameras, *lab.plants)
     assert page["silent_after"] == {device.id: device.no_data_minutes * 60 for device in devices}
     assert page["silent_after"]["fern"] == 3600
-    assert "main" not in page["silent_after"], "how long a furnace may be silent is vmalert's alone"
     assert PageConfig.model_validate(page).silent_after["fern"] == 3600
+
+
+def test_its_page_calls_a_furnace_silent_when_the_alert_does(lab: Studio) -> None:
+    main, hole = lab.furnaces
+    changed = {"furnaces": [{**main.model_dump(), "no_data_minutes": 7}, {**hole.model_dump(), "off": True}]}
+    page = json.loads(render(Studio.model_validate({**lab.model_dump(), **changed})).files["hub/page.json"].content)
+    known = {f.id: (f.silent_after, f.off) for f in PageConfig.model_validate(page).furnaces}
+    assert known == {"main": (420, False), "glory-hole": (120, True)}
 
 
 @pytest.mark.parametrize(
