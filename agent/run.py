@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 from agent import VERSION, clock, folder, settings, source, status
 from agent.commands import Commands
@@ -84,14 +85,19 @@ def sample(found: Settings, outbox: Outbox, log: Log) -> None:
     if found.source == Source() or topic is None:
         return
     try:
-        reading: dict[str, float] = source.read(found.source, found.interval_seconds)
-        if (now := clock.epoch_milliseconds()) is not None:
-            reading = {**reading, "ts": now}
-        outbox.add(topic, reading)
+        reading = source.read(found.source, found.interval_seconds)
+        outbox.add(topic, timed(reading, clock.epoch_milliseconds(), found.platform))
     except source.ReadingError as error:
         log.warning("no reading", error=str(error), advice="check telemetry.source in thermal_config.json")
     except AgentError as error:
         log.error("reading lost", error=error.message, advice=error.advice)
+
+
+def timed(reading: dict[str, float], now: int | None, platform: str) -> dict[str, Any]:
+    """The reading with the time at which it was taken, ms since 1970, as the platform takes it."""
+    if now is None:
+        return reading
+    return {"ts": now, "values": reading} if platform == "thingsboard" else {**reading, "ts": now}
 
 
 def notify(state: str) -> None:

@@ -94,6 +94,27 @@ def test_an_hour_without_a_broker_is_delivered_afterwards_whole_in_order_and_onc
     assert [reading.get("ts") for reading in heard] == [start + 10_000 * n for n in range(360)] + [None]
 
 
+def test_an_hour_without_thingsboard_is_stored_there_with_the_times_of_the_readings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ThingsboardStandin({}) as server:
+        server.devices[NAME] = Device(NAME, "ACCESS_TOKEN", "token")
+        chosen, log = found(server.port, tmp_path, platform="thingsboard"), open_log("json", stream=io.StringIO())
+        waiting = box(tmp_path)
+        seconds = itertools.count(1_800_000_000, 10)
+        monkeypatch.setattr(time, "time", lambda: float(next(seconds)))
+        for _ in range(360):
+            run.sample(chosen, waiting, log)
+        monkeypatch.undo()
+        with Worker(server.port, tmp_path, waiting, platform="thingsboard"):
+            until(lambda: waiting.waiting == 0, 60)
+        first = server.telemetry[0].ts
+        assert [sample.ts for sample in server.telemetry] == [first + 10_000 * n for n in range(360)]
+        assert 1_800_000_000_000 <= first < 1_800_000_010_000
+        assert all("temp_max" in sample.values and "ts" not in sample.values for sample in server.telemetry)
+        assert server.unsupported == []
+
+
 @pytest.mark.parametrize("moment", ["device-publish", "device-puback", "device-connack"])
 def test_a_broker_that_restarts_again_and_again_costs_nothing_but_a_few_repetitions(
     tmp_path: Path, moment: str

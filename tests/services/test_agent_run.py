@@ -117,7 +117,7 @@ def test_from_the_marker_to_readings_on_thingsboard_unchanged(tmp_path: Path) ->
             until(lambda: server.send(name, "v1/devices/me/rpc/request/7", b'{"method": "ping", "params": {}}') or any(
                 topic == "v1/devices/me/rpc/response/7" for _, topic, _ in server.published), 10)  # fmt: skip
         heard = {topic: json.loads(payload) for _, topic, payload in server.published}
-        assert "temp_max" in heard["v1/devices/me/telemetry"]
+        assert all("temp_max" in sample.values and "ts" not in sample.values for sample in server.telemetry)
         assert heard["v1/devices/me/attributes"]["state"] == "offline"
         assert heard["v1/devices/me/rpc/response/7"]["outcome"] == "ok"
         assert server.unsupported == []

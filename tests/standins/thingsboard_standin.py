@@ -14,9 +14,10 @@ import secrets
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from standins import mqtt_wire_standin as wire
 
@@ -51,6 +52,14 @@ class Connection:
     subscribed: dict[str, int] = field(default_factory=dict)
 
 
+class Sample(NamedTuple):
+    """One moment of a device as it is stored: `ts` in ms, of the message or else of its arrival; values by series."""
+
+    device: str
+    ts: int
+    values: dict[str, Any]
+
+
 class ThingsboardStandin:
     """Keys are {provision key: secret}; devices by name. Everything public may be read by the test at any time."""
 
@@ -60,6 +69,7 @@ class ThingsboardStandin:
         self.devices: dict[str, Device] = {}
         self.requests: list[dict[str, Any]] = []
         self.published: list[tuple[str, str, bytes]] = []
+        self.telemetry: list[Sample] = []
         self.unsupported: list[str] = []
         self.hook: Callable[[str], object] = lambda moment: None
         self.down = 0.05
@@ -85,6 +95,7 @@ class ThingsboardStandin:
         self.devices.clear()
         self.requests.clear()
         self.published.clear()
+        self.telemetry.clear()
 
     def send(self, name: str, topic: str, payload: bytes) -> None:
         """Publish to the device's own connection when it subscribed a fitting filter (a last `+` matches a level)."""
@@ -223,7 +234,13 @@ class ThingsboardStandin:
             self.unsupported.append(message.topic)
             raise Cut
         await self._moment("device-publish", connection)
-        self.published.append((connection.device.name, message.topic, message.payload))
+        name = connection.device.name
+        try:
+            self.telemetry += _stored(name, message)
+        except (TypeError, ValueError) as error:
+            self.unsupported.append(f"{message.topic}: {error}")
+            raise Cut from error
+        self.published.append((name, message.topic, message.payload))
         await self._moment("device-puback", connection)
         if message.qos:
             connection.writer.write(wire.pack(wire.PUBACK, struct.pack("!H", message.packet_id)))
@@ -266,6 +283,27 @@ class ThingsboardStandin:
             return FAILURE
         self.devices[name] = Device(name, kind, value)
         return {"credentialsType": kind, "credentialsValue": value, "status": "SUCCESS"}
+
+
+def _stored(device: str, message: wire.Publish) -> list[Sample]:
+    """What telemetry stores: of an object that has `ts` and `values` those, of any other all of it, as of now.
+
+    Raises TypeError and ValueError for what is no telemetry, or no attributes.
+    """
+    if "/rpc/" in message.topic:
+        return []
+    told = json.loads(message.payload)
+    telemetry = message.topic.endswith("/telemetry")
+    objects = told if telemetry and isinstance(told, list) else [told]
+    if not all(isinstance(one, dict) for one in objects):
+        raise TypeError("not an object")
+    samples = []
+    for one in objects if telemetry else []:
+        ts, values = (one["ts"], one["values"]) if {"ts", "values"} <= one.keys() else (time.time() * 1000, one)
+        if not isinstance(values, dict):
+            raise TypeError("values are not an object")
+        samples.append(Sample(device, int(ts), {key: value for key, value in values.items() if value is not None}))
+    return samples
 
 
 def _understood(values: dict[str, Any]) -> bool:
