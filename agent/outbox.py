@@ -86,7 +86,8 @@ class Outbox:
                 self._database.execute("COMMIT")
             except sqlite3.Error as error:
                 with contextlib.suppress(sqlite3.Error):
-                    self._database.execute("ROLLBACK")
+                    if self._database.in_transaction:  # a COMMIT that failed has been rolled back already
+                        self._database.execute("ROLLBACK")
                     self._waiting = self._count()
                 raise self._told(error) from error
 

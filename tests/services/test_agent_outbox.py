@@ -4,6 +4,7 @@ import io
 import itertools
 import json
 import os
+import resource
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -195,6 +196,23 @@ def test_a_full_disk_loses_the_newest_reading_only_and_says_so(tmp_path: Path) -
     waiting.done([number for number, _, _ in waiting.after(0, 10)])
     waiting.add(TOPIC, {"n": kept})
     assert waiting.waiting == kept - 9
+
+
+def test_what_failed_at_the_commit_is_not_counted_as_waiting(tmp_path: Path) -> None:
+    waiting = box(tmp_path)
+    waiting.add(TOPIC, {"n": 0})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = (tmp_path / f"{outbox.FILE}-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 2000, before[1]))
+    try:
+        for n in range(3):
+            with pytest.raises(DiskError, match="disk I/O error"):
+                waiting.add(TOPIC, {"n": n, "padding": "x" * 5000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert waiting.waiting == 1
+    waiting.add(TOPIC, {"n": 1})
+    assert waiting.waiting == len(waiting.after(0, 10)) == 2
 
 
 def fits(waiting: Outbox, number: int) -> bool:
