@@ -76,12 +76,14 @@ class Link:
                 opened.publish(topics["state"], self._state("online"), retain=True)
             if topics["commands"]:
                 opened.subscribe(topics["commands"], STEP_SECONDS)
-            self._deliver(opened)
+            flight = self._deliver(opened)
             if topics["state"]:
                 last = opened.publish(topics["state"], self._state("offline"), retain=True)
                 opened.finish(last, 2)
+                self._forget(opened, flight)
 
-    def _deliver(self, opened: Session) -> None:
+    def _deliver(self, opened: Session) -> dict[int, int]:
+        """Until the agent is stopped; then what is under way still: number in the outbox by number of the packet."""
         flight: dict[int, int] = {}
         last = 0
         while not self._stop.is_set():
@@ -89,12 +91,22 @@ class Link:
             if len(flight) < WINDOW:
                 for number, topic, payload in self._outbox.after(last, WINDOW - len(flight)):
                     flight[opened.publish(topic, payload.encode())] = last = number
-            opened.turn(0.2)
-            if acknowledged := opened.acknowledged():
-                self._outbox.done([flight.pop(m) for m in acknowledged if m in flight])
-            for message in opened.waiting():
-                if message.retain:
-                    # A retained command would be run again at every connection.
-                    self._log.warning("command refused", topic=message.topic[-80:], reason="it is retained")
-                else:
-                    self._commands.take(message.topic, bytes(message.payload))
+            try:
+                opened.turn(0.2)
+            finally:
+                # Also what came last before the connection was lost: to the broker it is delivered.
+                self._forget(opened, flight)
+                self._obey(opened)
+        return flight
+
+    def _forget(self, opened: Session, flight: dict[int, int]) -> None:
+        if acknowledged := opened.acknowledged():
+            self._outbox.done([flight.pop(m) for m in acknowledged if m in flight])
+
+    def _obey(self, opened: Session) -> None:
+        for message in opened.waiting():
+            if message.retain:
+                # A retained command would be run again at every connection.
+                self._log.warning("command refused", topic=message.topic[-80:], reason="it is retained")
+            else:
+                self._commands.take(message.topic, bytes(message.payload))

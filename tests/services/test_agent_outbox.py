@@ -1,5 +1,6 @@
 """Store and forward: nothing lost up to the bound, in order, nothing twice once it was acknowledged."""
 
+import contextlib
 import io
 import itertools
 import json
@@ -9,6 +10,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from services.agent_broker import NAME, Broker, Listener, configured, program, until
@@ -17,7 +19,7 @@ from standins.thingsboard_standin import Device, ThingsboardStandin
 
 from agent import outbox, run, settings
 from agent.commands import Commands
-from agent.errors import DiskError, InputError
+from agent.errors import DiskError, InputError, UnreachableError
 from agent.link import WINDOW, Link
 from agent.logs import open_log
 from agent.outbox import Outbox
@@ -258,3 +260,72 @@ def test_something_else_in_the_outboxs_place_is_told_at_once(tmp_path: Path) -> 
 def test_only_the_agents_account_may_read_it(tmp_path: Path) -> None:
     box(tmp_path).add(TOPIC, {})
     assert {p.stat().st_mode & 0o77 for p in tmp_path.glob("outbox.db*")} == {0}
+
+
+class LastWords:
+    """A connection on which the broker acknowledges all at the very end: when it closes, or after a farewell."""
+
+    def __init__(self, *, closes: bool) -> None:
+        self.closes = closes
+        self.sent: list[int] = []
+        self.heard: list[int] = []
+        self.inbox: list[object] = []
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> int:
+        self.sent.append(len(self.sent) + 1)
+        return self.sent[-1]
+
+    def subscribe(self, topic: str, seconds: float) -> None:
+        pass
+
+    def turn(self, seconds: float) -> None:
+        if self.closes:
+            self.heard = self.sent
+            raise UnreachableError("the connection was lost", "none")
+        time.sleep(0.01)
+
+    def finish(self, number: int, seconds: float) -> None:
+        self.heard = self.sent
+
+    def acknowledged(self) -> list[int]:
+        taken, self.heard = self.heard, []
+        return taken
+
+    def waiting(self) -> list[object]:
+        taken, self.inbox = self.inbox, []
+        return taken
+
+
+@pytest.mark.parametrize("closes", [True, False])
+def test_what_is_acknowledged_as_the_connection_ends_is_not_sent_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closes: bool
+) -> None:
+    connection = LastWords(closes=closes)
+    monkeypatch.setattr("agent.link.session", lambda *_, **__: contextlib.nullcontext(connection))
+    waiting = box(tmp_path)
+    for n in range(5):
+        waiting.add(TOPIC, {"n": n})
+    with Worker(1, tmp_path, waiting):
+        until(lambda: len(connection.sent) >= 6, 30)
+    assert waiting.waiting == 0
+
+
+def test_a_command_that_comes_last_before_the_connection_is_lost_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = LastWords(closes=True)
+    ping = b'{"request_id": "a", "action": "ping"}'
+    connection.inbox.append(SimpleNamespace(topic="command", payload=ping, retain=False))
+    monkeypatch.setattr("agent.link.session", lambda *_, **__: contextlib.nullcontext(connection))
+    waiting = box(tmp_path)
+    with Worker(1, tmp_path, waiting):
+        until(lambda: (waiting.result_of("a") or {}).get("outcome") == "ok", 30)
+
+
+@pytest.mark.parametrize(
+    ("platform", "message"),
+    [("studio", {"temp_max": 1.0, "ts": 7}), ("thingsboard", {"ts": 7, "values": {"temp_max": 1.0}})],
+)
+def test_a_reading_tells_its_time_as_the_platform_takes_it(platform: str, message: dict[str, object]) -> None:
+    assert run.timed({"temp_max": 1.0}, 7, platform) == message
+    assert run.timed({"temp_max": 1.0}, None, platform) == {"temp_max": 1.0}
