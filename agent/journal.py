@@ -7,10 +7,12 @@ server finds the device of before there.
 
 import hashlib
 import json
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent import durable, identity, status, strictjson
+from agent import durable, errors, identity, status, strictjson
 from agent.credentials import Credentials
 from agent.request import ProvisionRequest
 
@@ -18,6 +20,7 @@ FILE = status.JOURNAL
 DEVICES = ".provision.devices"
 """Where the newest devices of before are remembered: one for each server, kind of credentials and name asked for."""
 KEPT_DEVICES = 10
+CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
 class Journal(NamedTuple):
@@ -44,32 +47,51 @@ class Journal(NamedTuple):
 
 def purpose_of(request: ProvisionRequest) -> str:
     """A hash of all that the chosen name and credentials depend on."""
-    certificate = request.device_server.certificate
-    proof = certificate.read_bytes() if request.credentials_type == "X509_CERTIFICATE" and certificate else b""
     # Not the device server: when that was wrong, the device that was made at this server is still the one.
     parts = (str(request.server), request.credentials_type, request.name)
-    return hashlib.sha256("\0".join(parts).encode() + proof).hexdigest()[:32]
+    return hashlib.sha256("\0".join((*parts, _certificate(request))).encode()).hexdigest()[:32]
 
 
 def begin(request: ProvisionRequest, serial: str | None) -> Journal:
     """A new journal, not yet on the disk."""
-    certificate = request.device_server.certificate
-    with_certificate = request.credentials_type == "X509_CERTIFICATE" and certificate
     serial = serial or identity.random_serial()
     return Journal(
         purpose=purpose_of(request),
         serial=serial,
         number=0,
         name=identity.complete(request.name, serial, 0),
-        proof=certificate.read_text() if with_certificate and certificate else identity.new_token(),
+        proof=_certificate(request) or identity.new_token(),
         credentials_type=request.credentials_type,
     )
+
+
+def _certificate(request: ProvisionRequest) -> str:
+    """The device's certificate as it is sent: nothing else that its file may hold, the private key least of all.
+
+    Empty for other credentials; raises AgentError when it cannot be read any more.
+    """
+    path = request.device_server.certificate
+    if request.credentials_type != "X509_CERTIFICATE" or path is None:
+        return ""
+    with durable.telling(path, errors.READING):
+        found = CERTIFICATE.search(path.read_bytes())
+    if found is None:
+        raise errors.InputError([f"{path} has no certificate"], 'Give a PEM file that has a "BEGIN CERTIFICATE" line')
+    return found[0].decode("ascii", "replace")
 
 
 def next_name(journal: Journal, request: ProvisionRequest) -> Journal:
     """The journal with another name, because this one is taken."""
     number = journal.number + 1
     return journal._replace(number=number, name=identity.complete(request.name, journal.serial, number))
+
+
+def is_in(journal: Journal, values: Mapping[str, Any]) -> bool:
+    """Whether a configuration has the journaled device and its credentials; a certificate has no secret to compare."""
+    mqtt = values.get("mqtt")
+    login = journal.credentials.login
+    same = isinstance(mqtt, dict) and (mqtt.get("username"), mqtt.get("password")) == (login.username, login.password)
+    return same and values.get("device_name") == journal.name
 
 
 def renewed(journal: Journal) -> Journal:

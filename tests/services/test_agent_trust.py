@@ -66,6 +66,20 @@ def test_an_x509_certificate_is_the_devices_credential(
     assert "username" not in stored
 
 
+def test_of_a_file_with_certificate_and_key_the_certificate_alone_is_sent_and_kept(
+    tmp_path: Path, secure: ThingsboardStandin, certificates: Path
+) -> None:
+    both = tmp_path / "both.pem"
+    comment = "Inhaber: Glasbläserei\n".encode("latin-1")
+    both.write_bytes(comment + (certificates / "device.key").read_bytes() + (certificates / "device.crt").read_bytes())
+    files = {"certificate": str(both), "private_key": str(both)}
+    directory = secured(tmp_path, secure, certificates / "ca.crt", credentials_type="X509_CERTIFICATE", **files)
+    start(directory)
+    (request,) = secure.requests
+    assert request["hash"].encode() == (certificates / "device.crt").read_bytes().strip()
+    assert not [path for path in directory.iterdir() if path.is_file() and b"PRIVATE KEY" in path.read_bytes()]
+
+
 def test_an_unknown_authority_is_not_trusted_and_told_nothing(
     tmp_path: Path, secure: ThingsboardStandin, certificates: Path
 ) -> None:
