@@ -4,6 +4,9 @@ import errno
 from pathlib import Path
 from typing import ClassVar
 
+LONGEST = 2000
+"""Characters of a message that are kept; `check` tells all of them."""
+
 
 class AgentError(Exception):
     """A failure for people: `message` says what was wrong and where, `advice` what to do.
@@ -25,8 +28,9 @@ class AgentError(Exception):
 
     @property
     def told(self) -> dict[str, str | int]:
-        """As it stands in logs and in the status file."""
-        return {"kind": self.kind, "message": self.message, "advice": self.advice, "exit_code": self.exit_code}
+        """As it stands in logs and in the status file; not endless, however many faults a file has."""
+        message = self.message if len(self.message) <= LONGEST else f"{self.message[:LONGEST]}…"
+        return {"kind": self.kind, "message": message, "advice": self.advice, "exit_code": self.exit_code}
 
 
 class InputError(AgentError):

@@ -52,9 +52,10 @@ def _update(entry: dict[str, Any], phase: str, details: Mapping[str, object]) ->
 
 
 def _write(folder: Path, history: list[dict[str, Any]], log: Log) -> None:
-    data = json.dumps({"format": 1, **history[0], "history": history}, indent=2) + "\n"
+    while len(data := _dumped(history)) > strictjson.LIMIT and len(history) > 1:
+        history.pop()
     try:
-        durable.place(folder / FILE, data.encode(), 0o640)
+        durable.place(folder / FILE, data, 0o640)
     except AgentError as error:
         log.warning("status not written", error=error.message, advice=error.advice)
 
