@@ -8,7 +8,7 @@ from pathlib import Path
 from agent import arguments, config, folder, settings, status
 from agent.credentials import foreseen
 from agent.errors import AgentError, InputError, PermissionsError
-from agent.logs import Log, open_log
+from agent.logs import Log, one_line, open_log
 from agent.request import ProvisionRequest, open_to_others, read_request
 
 EXPOSED = "others can read the provisioning secret"
@@ -41,7 +41,7 @@ def main(given: list[str] | None = None) -> None:
         if log is None:
             # Anybody may ask; the folder is the agent's account's alone.
             sudo = "Ask as root (sudo), or: " if isinstance(error, PermissionsError) else ""
-            print(f"studio-agent: {error.message}. {sudo}{error.advice}.", file=sys.stderr)
+            print(f"studio-agent: {one_line(error.message)}. {sudo}{error.advice}.", file=sys.stderr)
         elif not error.logged:
             log.error("ended", **error.told)
         sys.exit(error.exit_code)
@@ -70,19 +70,13 @@ def _status(directory: Path, *, as_json: bool) -> None:
     print(f"provisioning: {told['phase']}" + (" (interrupted; the next start goes on)" if told["interrupted"] else ""))
     for key in ("device", "step", "retries", "last_failure", "started", "updated"):
         if key in told:
-            print(f"{key.replace('_', ' ') + ':':13} {_line(told[key])}")
+            print(f"{key.replace('_', ' ') + ':':13} {one_line(told[key])}")
     if error := told.get("error"):
-        print(f"failed:       {_line(error.get('message'))}\nwhat to do:   {_line(error.get('advice'))}")
+        print(f"failed:       {one_line(error.get('message'))}\nwhat to do:   {one_line(error.get('advice'))}")
     for entry in told["history"]:
         outcome = entry.get("error", {}).get("message") or entry.get("device", "")
-        print(
-            f"  {_line('  '.join(map(str, (entry.get('started'), entry.get('attempt'), entry.get('phase'), outcome))))}"
-        )
-
-
-def _line(stored: object) -> str:
-    """A stored value as one line that does nothing to the terminal."""
-    return "".join(c if c.isprintable() else "?" for c in str(stored)).rstrip()
+        words = (entry.get("started"), entry.get("attempt"), entry.get("phase"), outcome)
+        print(f"  {one_line('  '.join(map(str, words)))}")
 
 
 def _check_config(directory: Path, request: ProvisionRequest | None) -> None:
@@ -119,6 +113,6 @@ def _check(directory: Path, *, as_json: bool) -> None:
     else:
         for warning in warnings:
             print(f"warning: {warning}", file=sys.stderr)
-        print("\n".join(problems) if problems else f"{' and '.join(checked)}: good")
+        print("\n".join(map(one_line, problems)) if problems else f"{' and '.join(checked)}: good")
     if problems:
         sys.exit(InputError.exit_code)

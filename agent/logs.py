@@ -21,7 +21,12 @@ class _Json(logging.Formatter):
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = " ".join(f"{k}={v}" for k, v in getattr(record, "fields", {}).items())
-        return f"{clock.timestamp()} {record.levelname.lower():7} {record.getMessage()} {fields}".rstrip()
+        return one_line(f"{clock.timestamp()} {record.levelname.lower():7} {record.getMessage()} {fields}")
+
+
+def one_line(told: object) -> str:
+    """What others wrote as one line that does nothing to the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in str(told)).rstrip()
 
 
 class _Handler(logging.StreamHandler[TextIO]):
