@@ -1,7 +1,6 @@
 """Provisioning, from the marker `provision.txt` to the marker renamed: every step may be the last, or be repeated."""
 
 import contextlib
-import os
 import secrets
 import time
 from pathlib import Path
@@ -89,7 +88,7 @@ class Provisioning:
             if stored is not None and stored.mode & 0o077:
                 path = self.directory / config.FILE
                 self.log.warning("others can read the credentials", path=str(path), advice=f"chmod 600 {path}")
-        with self._step("rename the marker"):
+        with self._step(status.LAST_STEP):
             if status.is_asked(self.directory):
                 durable.rename(self.directory / status.MARKER, self.directory / status.PROCESSED)
             else:
@@ -121,23 +120,23 @@ class Provisioning:
 
 
 def settle(directory: Path, log: Log) -> None:
-    """Without a marker: tidy up after a provisioning that was finished but for its very last steps."""
+    """Without a marker: tidy up after an attempt that was finished but for its last steps, or is not wanted now."""
     folder.sweep(directory)
     left = journal.read(directory)
     stored = config.load(directory) if left is not None else None
-    finished = left is not None and stored is not None and stored.values.get("device_name") == left.name
-    phase = status.read(directory).get("phase")
-    unnoted = left is None and phase == "in-progress" and os.path.lexists(directory / status.PROCESSED)
-    if (finished and phase != "completed") or unnoted:
-        status.close(directory, log)
-    if finished and left is not None:
-        _put_away(directory, left, log)
+    finished = left is not None and stored is not None and journal.is_in(left, stored.values)
+    told = status.read(directory)
+    phase, last = told.get("phase"), told.get("step") == status.LAST_STEP
+    if phase == "in-progress" or (finished and phase != "completed"):
+        status.close(directory, log, completed=finished or (left is None and last))
+    if left is not None:
+        _put_away(directory, left, log, finished=finished)
 
 
-def _put_away(directory: Path, noted: Journal, log: Log) -> None:
+def _put_away(directory: Path, noted: Journal, log: Log, *, finished: bool = True) -> None:
     # By now nothing depends on it: a failure here must not make a finished provisioning look like a failed one.
     try:
-        journal.remember(directory, noted._replace(finished=True))
+        journal.remember(directory, noted._replace(finished=finished))
         durable.remove(directory / journal.FILE)
     except AgentError as error:
         log.warning("journal not put away", error=error.message, advice=error.advice)

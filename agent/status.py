@@ -15,6 +15,12 @@ MARKER = "provision.txt"
 PROCESSED = "provision.txt.processed"
 JOURNAL = ".provision.journal"
 KEPT_HISTORY = 20
+LAST_STEP = "rename the marker"
+INTERRUPTED = {
+    "kind": "interrupted",
+    "message": "the agent was ended in the middle of it",
+    "advice": f"Nothing was lost: as long as {MARKER} is there, the next start goes on with it",
+}
 UNDER_WAY = ("step", "retries", "last_failure")
 """What is told of an attempt until it is completed."""
 
@@ -36,12 +42,24 @@ class StatusFile:
         self._folder = folder
         self._log = log
         self._entry: dict[str, Any] = {"attempt": attempt, "started": clock.timestamp()}
-        self._history = [self._entry, *read(folder).get("history", [])][:KEPT_HISTORY]
+        self._history = [self._entry, *map(_ended, read(folder).get("history", []))][:KEPT_HISTORY]
 
     def set(self, phase: str, **details: object) -> None:
         """Write the phase (in-progress, completed, failed) with details."""
         _update(self._entry, phase, details)
         _write(self._folder, self._history, self._log)
+
+
+def _ended(entry: dict[str, Any]) -> dict[str, Any]:
+    """An attempt once it is nobody's any more: one that is in progress still was interrupted."""
+    return {**entry, "phase": "failed", "error": INTERRUPTED} if entry.get("phase") == "in-progress" else entry
+
+
+def _closed(entry: dict[str, Any], *, completed: bool) -> dict[str, Any]:
+    """An attempt without a marker: completed all the same, or interrupted."""
+    if not completed:
+        return _ended(entry)
+    return {key: value for key, value in entry.items() if key not in ("step", "error")} | {"phase": "completed"}
 
 
 def _update(entry: dict[str, Any], phase: str, details: Mapping[str, object]) -> None:
@@ -60,12 +78,15 @@ def _write(folder: Path, history: list[dict[str, Any]], log: Log) -> None:
         log.warning("status not written", error=error.message, advice=error.advice)
 
 
-def close(folder: Path, log: Log) -> None:
-    """Note that the newest attempt was completed: it was interrupted when only this note was missing."""
+def _dumped(history: list[dict[str, Any]]) -> bytes:
+    return (json.dumps({"format": 1, **history[0], "history": history}, indent=2) + "\n").encode()
+
+
+def close(folder: Path, log: Log, *, completed: bool) -> None:
+    """Note how the newest attempt ended: completed but for this note, or interrupted and not asked for any more."""
     history = read(folder).get("history", [])
     if history:
-        _update(history[0], "completed", {})
-        _write(folder, history, log)
+        _write(folder, [_closed(history[0], completed=completed), *history[1:]], log)
 
 
 def read(folder: Path) -> dict[str, Any]:
@@ -98,12 +119,16 @@ def describe(folder: Path, *, running: bool) -> dict[str, Any]:
     """
     stored = _stored(folder)
     asked = is_asked(folder)
+    history = stored.get("history", [])
     phase = str(stored.get("phase", "none"))
     interrupted = phase == "in-progress" and not running
     if asked and phase in ("none", "completed"):
         phase = "pending"
     elif interrupted and not asked:
-        phase, interrupted = "completed" if os.path.lexists(folder / PROCESSED) else "none", False
+        # As the next start notes it (see provision.settle).
+        completed, interrupted = stored.get("step") == LAST_STEP, False
+        stored, *newest = (_closed(entry, completed=completed) for entry in (stored, *history[:1]))
+        phase, history = stored["phase"], [*newest, *history[1:]]
     keys = ["attempt", "started", "updated", "device", "error"]
     if phase not in ("pending", "completed"):
         keys += UNDER_WAY
@@ -112,5 +137,5 @@ def describe(folder: Path, *, running: bool) -> dict[str, Any]:
         "interrupted": interrupted,
         "asked": asked,
         **{key: stored[key] for key in keys if key in stored},
-        "history": stored.get("history", []),
+        "history": history,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent import cli, config, durable, errors, identity, logs, mqtt, status
+from agent import cli, config, durable, errors, identity, logs, mqtt, provision, status
 from agent.credentials import Credentials
 
 
@@ -130,7 +130,7 @@ def test_the_status_of_a_folder_through_its_life(tmp_path: Path) -> None:
     again.set("in-progress", step="rename the marker", retries=1, last_failure="no connection")
     assert status.describe(tmp_path, running=True)["last_failure"] == "no connection"
     again.set("failed", error={"message": "m", "advice": "a"})
-    status.close(tmp_path, log()[0])
+    status.close(tmp_path, log()[0], completed=True)
     assert "error" not in status.describe(tmp_path, running=False), "what was completed after all has not failed"
     again.set("completed", device="eye")
     (tmp_path / status.MARKER).rename(tmp_path / status.PROCESSED)
@@ -248,3 +248,49 @@ def test_what_can_be_no_hosts_name_is_told(host: str) -> None:
         mqtt.session(mqtt.Endpoint(host, 1, tls=False), mqtt.Login("a"), 1),
     ):
         pass
+
+
+def test_an_attempt_that_was_killed_is_told_as_interrupted_beside_the_next(tmp_path: Path) -> None:
+    status.StatusFile(tmp_path, "a", log()[0]).set("in-progress", step="register")
+    status.StatusFile(tmp_path, "b", log()[0]).set("completed", device="eye")
+    newest, killed = status.describe(tmp_path, running=False)["history"]
+    assert (newest["phase"], killed["phase"]) == ("completed", "failed")
+    assert (killed["error"]["kind"], killed["step"]) == ("interrupted", "register")
+
+
+def test_a_status_of_long_messages_stays_one_that_can_be_read(tmp_path: Path) -> None:
+    told = errors.InputError(["\U0001f525" * 100_000], "Correct it").told
+    for number in range(25):
+        status.StatusFile(tmp_path, str(number), log()[0]).set("failed", error=told)
+        described = status.describe(tmp_path, running=False)
+        assert (described["phase"], described["attempt"]) == ("failed", str(number))
+
+
+@pytest.mark.parametrize(
+    ("step", "phase"), [("validate", "failed"), ("register", "failed"), ("rename the marker", "completed")]
+)
+def test_an_attempt_whose_marker_is_gone_is_completed_only_when_that_was_its_last_step(
+    tmp_path: Path, step: str, phase: str
+) -> None:
+    (tmp_path / status.PROCESSED).touch()
+    status.StatusFile(tmp_path, "a", log()[0]).set("in-progress", step=step)
+    for running in (False, True):
+        told = status.describe(tmp_path, running=running)
+        assert [told["phase"], *(entry["phase"] for entry in told["history"])] == [phase, phase]
+        assert told.get("error", {}).get("kind") == (None if phase == "completed" else "interrupted")
+        provision.settle(tmp_path, log()[0])
+        assert not status.is_unsettled(tmp_path)
+
+
+def test_what_others_wrote_does_nothing_to_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / status.MARKER).touch()
+    (tmp_path / "provision.json").write_text('{"\\ud800": 1, "\\u001b[31mred": 2}')
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["check", "--dir", str(tmp_path)])
+    assert ended.value.code == 3
+    stream = io.StringIO()
+    logs.open_log("text", stream=stream).warning("answer", message="\x1b[2J\nok")
+    shown = capsys.readouterr().out + stream.getvalue()
+    assert "?[31mred" in shown
+    assert "?[2J?ok" in shown
+    assert "\x1b" not in shown
