@@ -97,11 +97,13 @@ class Provisioning:
 
     def _journal(self, request: ProvisionRequest) -> tuple[Journal, bool]:
         before, purpose = journal.read(self.directory), journal.purpose_of(request)
-        if before is not None and before.purpose == purpose:
+        # Of other hardware, a name that the agent makes is not its own: the card was copied.
+        own = before is not None and (self.serial in (None, before.serial) or not request.makes_names)
+        if before is not None and own and before.purpose == purpose:
             self.log.info("an earlier attempt is continued", device=before.name)
             return before, True
         if before is not None:
-            self.log.warning("the earlier attempt was for another server or name", device=before.name)
+            self.log.warning("the earlier attempt was for another server, name or hardware", device=before.name)
             journal.remember(self.directory, before)
         known = journal.remembered(self.directory)
         for one in known:

@@ -5,6 +5,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -362,10 +363,9 @@ def test_a_marker_that_is_taken_away_meanwhile_is_no_failure(tmp_path: Path, ser
     assert status.describe(directory, running=False)["phase"] == "completed"
 
 
-def test_an_interrupted_attempt_of_another_serial_number_keeps_its_journaled_name(
+def test_cards_copied_in_the_middle_of_an_attempt_are_devices_of_their_own(
     tmp_path: Path, server: ThingsboardStandin
 ) -> None:
-    """The journal rules, not the hardware: a card that was moved to another board is still the same device."""
     server.reset()
     directory = prepare(tmp_path / "a", server)
     server.hook = lambda moment: "cut" if moment in ("connect", "device-connect") else None
@@ -374,7 +374,10 @@ def test_an_interrupted_attempt_of_another_serial_number_keeps_its_journaled_nam
             start(directory)
     finally:
         server.hook = lambda moment: None
+    copy = Path(shutil.copytree(directory, tmp_path / "b"))
+    start(directory)
     with mock.patch("services.agent_cases.SERIAL", SERIAL[::-1]):
-        start(directory)
+        start(copy)
     assert is_new((directory / config.FILE).read_bytes(), server)
-    assert list(server.devices) == [NAME]
+    assert is_new((copy / config.FILE).read_bytes(), server)
+    assert len(server.devices) == 2

@@ -141,7 +141,7 @@ def test_a_journal_for_another_server_is_not_used_here(device: Path, server: Thi
         rewrite(device, server=f"mqtt://127.0.0.1:{other.port}")
         lines = start(device)
         assert is_new((device / config.FILE).read_bytes(), other)
-    assert "the earlier attempt was for another server or name" in [line["event"] for line in lines]
+    assert "the earlier attempt was for another server, name or hardware" in [line["event"] for line in lines]
 
 
 def test_a_device_server_that_was_wrong_is_corrected_without_a_second_device(
