@@ -86,9 +86,14 @@ class Registration:
     def _asked(self, request: ProvisionRequest, noted: Journal) -> Journal:
         answer, told = ask(request, noted.credentials, self.attempt, self.log, self.pace.step)
         self.log.info("answer", status=answer.value, message=told, device=noted.name)
+        if answer is Answer.SUCCESS:
+            return noted
         # The server's no is not the last word: an earlier request of ours may be why the name is taken.
-        patience = self.pace.patience if answer is Answer.FAILURE else ()
-        if answer is Answer.SUCCESS or self._adopted(request, noted.credentials, patience):
+        if answer is Answer.FAILURE:
+            ours = self._adopted(request, noted.credentials, self.pace.patience)
+        else:
+            ours = self._adopted_quietly(request, noted.credentials)
+        if ours:
             return noted
         if answer is Answer.BUSY:
             raise UnreachableError(

@@ -60,6 +60,11 @@ def edge_wrong_key(directory: Path, server: ThingsboardStandin) -> str:
     )
 
 
+def edge_wrong_key_and_no_device_server(directory: Path, server: ThingsboardStandin) -> str:
+    rewrite(directory, device_server="mqtt://127.0.0.1:1")
+    return edge_wrong_key(directory, server)
+
+
 def edge_name_exists(directory: Path, server: ThingsboardStandin) -> str:
     server.devices["annealer-eye"] = Device("annealer-eye", "ACCESS_TOKEN", "another's")
     rewrite(directory, device_name="annealer-eye")
@@ -85,6 +90,7 @@ EDGES = {
     edge_incomplete: (3, InputError),
     edge_read_only: (7, AgentError),
     edge_wrong_key: (4, RefusedError),
+    edge_wrong_key_and_no_device_server: (4, RefusedError),
     edge_name_exists: (4, RefusedError),
     edge_not_accepted: (4, RefusedError),
 }
@@ -146,7 +152,7 @@ def test_a_marker_that_is_a_link_to_nothing_asks_for_provisioning_as_any_other(
     assert status.describe(device, running=False)["phase"] == "completed"
 
 
-@pytest.mark.parametrize("edge", [edge_wrong_key, edge_incomplete])
+@pytest.mark.parametrize("edge", [edge_wrong_key, edge_wrong_key_and_no_device_server, edge_incomplete])
 def test_only_network_failures_are_tried_again(device: Path, server: ThingsboardStandin, edge: Any) -> None:
     edge(device, server)
     slept: list[float] = []
