@@ -111,13 +111,12 @@ class Commands:
         self, request: str, action: str, outcome: str, *, message: str | None = None, data: dict[str, Any] | None = None
     ) -> None:
         self.log.info("command ended", request_id=request, action=action, outcome=outcome, message=message)
-        if topic := self._topic("result", request):
-            result: dict[str, Any] = {"outcome": outcome}
-            if message:
-                result["message"] = message.replace("\0", " ")[:MESSAGE]
-            if data:
-                result["data"] = data
-            self.outbox.end_run(request, topic, result)
+        result: dict[str, Any] = {"outcome": outcome}
+        if message:
+            result["message"] = message.replace("\0", " ")[:MESSAGE]
+        if data:
+            result["data"] = data
+        self.outbox.end_run(request, self._topic("result", request), result)
 
 
 class _Output:

@@ -139,12 +139,13 @@ class Outbox:
             )
             return new
 
-    def end_run(self, request: str, topic: str, result: dict[str, Any]) -> None:
-        """Keep a command's result and say it, both or neither."""
+    def end_run(self, request: str, topic: str | None, result: dict[str, Any]) -> None:
+        """Keep a command's result and say it (where there is a topic for it), both or neither."""
         text = json.dumps(result, separators=(",", ":"))
         with self._change() as database:
             database.execute("UPDATE run SET result = ? WHERE request = ?", (text, request))
-            self._put(database, topic, text)
+            if topic is not None:
+                self._put(database, topic, text)
 
     def result_of(self, request: str) -> dict[str, Any] | None:
         """What a command of before came to, None while it runs."""

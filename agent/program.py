@@ -14,6 +14,8 @@ Take = Callable[[bytes], None]
 PIECE = 65536
 TURN_SECONDS = 0.25
 """A program that prints nothing is looked at so often; `idle` is called then."""
+LEFT_SECONDS = 1
+"""So long what an ended program left running may go on printing; then its output counts as complete."""
 
 
 class ProgramError(Exception):
@@ -46,7 +48,7 @@ def run(
         except OSError as error:
             raise ProgramError(_why_not(argv[0], error)) from error
         finally:
-            # Also when it ended: what it left running would hold its output open.
+            # Also when it ended: what it left running in its group goes with it.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child, signal.SIGKILL)
             code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -56,23 +58,28 @@ def run(
 
 
 def _followed(child: int, pipes: list[tuple[int, Take]], end: float, idle: Callable[[], None]) -> bool:
-    """Pass the output on until it and the program end, or the time `end` comes; whether the program ended."""
-    with selectors.DefaultSelector() as selector, open(os.pidfd_open(child), "rb") as ended:  # noqa: PTH123 - no path
+    """Pass the output on until it and the program end, or the time `end` comes; whether the program ended.
+
+    Its own output is complete when it ended; a daemon that keeps it open is not waited for.
+    """
+    with selectors.DefaultSelector() as selector, open(os.pidfd_open(child), "rb") as over:  # noqa: PTH123 - no path
+        selector.register(over, selectors.EVENT_READ)
         for pipe, take in pipes:
             selector.register(pipe, selectors.EVENT_READ, take)
+        ended = False
         while selector.get_map() and (left := end - time.monotonic()) > 0:
             ready = selector.select(min(left, TURN_SECONDS))
             for key, _ in ready:
-                if data := os.read(key.fd, PIECE):
+                if key.fileobj is over:
+                    selector.unregister(over)
+                    ended, end = True, min(end, time.monotonic() + LEFT_SECONDS)
+                elif data := os.read(key.fd, PIECE):
                     key.data(data)
                 else:
                     selector.unregister(key.fd)
             if not ready:
                 idle()
-        if selector.get_map():
-            return False
-        selector.register(ended, selectors.EVENT_READ)
-        return bool(selector.select(max(end - time.monotonic(), 0)))
+        return ended
 
 
 def _started(argv: tuple[str, ...], given: bytes, stack: contextlib.ExitStack, *, apart: bool) -> tuple[int, list[int]]:

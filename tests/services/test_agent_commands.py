@@ -219,3 +219,21 @@ def test_many_commands_leave_no_process_and_no_open_file(tmp_path: Path) -> None
         bench.result(str(number))
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
     assert time.monotonic() - begun < 30
+
+
+def test_a_command_whose_result_nobody_is_told_has_ended_no_less(tmp_path: Path) -> None:
+    values = {"device_name": NAME, "mqtt": {"server": "mqtt://127.0.0.1", "username": "t"}, "topics": {"result": None}}
+    log = open_log("json", stream=io.StringIO())
+    box = Outbox(tmp_path, 100, log)
+    Commands(settings.parse(values, tmp_path), box, log).take("t", b'{"request_id": "a", "action": "ping"}')
+    assert box.unfinished_runs() == []
+    assert box.waiting == 0
+
+
+@pytest.mark.parametrize("left", ["sleep 60", "setsid sleep 60"])
+def test_what_a_command_leaves_running_does_not_hold_its_result_back(tmp_path: Path, left: str) -> None:
+    bench = Bench(tmp_path, start=["sh", "-c", f"{left} & echo done; exit 3"])
+    bench.ask("a", "start")
+    result = bench.result("a")
+    assert (result["message"], result["data"]["exit_code"]) == ("it ended with 3", 3)
+    assert [chunk["data"] for chunk in bench.said("a", "chunk")] == ["done\n"]
