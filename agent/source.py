@@ -56,13 +56,14 @@ def _from_file(source: Source, interval: float) -> bytes:
         raise ReadingError("no source is set")
     try:
         age = time.time() - source.file.stat().st_mtime
-        if age <= max(3 * interval, 30):
+        if abs(age) <= max(3 * interval, 30):
             return durable.read(source.file, strictjson.LIMIT)
     except FileNotFoundError:
         raise ReadingError(f"{source.file} is not there: nobody has written a reading yet") from None
     except OSError as error:
         raise errors.of_os(error, source.file, errors.READING) from error
-    raise ReadingError(f"{source.file} was last written {age:.0f} s ago")
+    when = f"was last written {age:.0f} s ago" if age > 0 else f"is dated {-age:.0f} s ahead of this device's clock"
+    raise ReadingError(f"{source.file} {when}")
 
 
 def checked(values: dict[str, Any]) -> dict[str, float]:

@@ -112,6 +112,19 @@ def test_a_reading_file_that_is_missing_or_no_file_is_told_in_words(tmp_path: Pa
         source.read(Source(file=path), 10)
 
 
+def test_a_reading_file_from_the_future_is_as_old_as_one_from_the_past(tmp_path: Path) -> None:
+    path = tmp_path / "reading.json"
+    path.write_text('{"temp_max": 500}')
+    assert source.read(Source(file=path), 10) == {"temp_max": 500}
+    for away, told in (
+        (-3600, r"was last written 3\d{3} s ago"),
+        (3600, r"is dated 3\d{3} s ahead of this device's clock"),
+    ):
+        os.utime(path, (time.time() + away,) * 2)
+        with pytest.raises(source.ReadingError, match=told):
+            source.read(Source(file=path), 10)
+
+
 def test_the_simulator_is_plausible_for_a_day() -> None:
     for second in range(0, 86400, 60):
         reading = source.checked(dict(source.simulated(second)))
