@@ -88,13 +88,15 @@ class Fields:
             return None
         try:
             url = urllib.parse.urlsplit(value)
-            port = url.port or PORTS.get(url.scheme, 0)
+            port = PORTS.get(url.scheme) if url.port is None else url.port
             host = url.hostname
         except ValueError:
             self.fault(key, "is not a URL with a host and a port from 1 to 65535: write it", example)
             return None
         if url.scheme not in PORTS:
             self.fault(key, "must begin with mqtts:// (TLS) or mqtt://", example)
+        elif not port:
+            self.fault(key, "names no port from 1 to 65535: write it", example)
         elif not host or any(c.isspace() or not c.isprintable() for c in host):
             self.fault(key, "names no host: write it", example)
         elif url.username or url.password or url.path not in ("", "/") or url.query or url.fragment:

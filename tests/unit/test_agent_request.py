@@ -133,6 +133,7 @@ def test_what_is_not_json_is_told_with_its_place(data: bytes, told: str) -> None
     ("url", "told"),
     [
         ("hub.local", "must begin with mqtts://"),
+        ("mqtts://hub.local:0", "names no port from 1 to 65535"),
         ("http://hub.local", "must begin with mqtts://"),
         ("mqtts://", "names no host"),
         ("mqtts://hub:port", "is not a URL"),
