@@ -118,7 +118,7 @@ class _KeepRight(_Change):
                 "request": request,
                 "first": self._wanted.first_config,
             }
-            done += device.tell("apply", order=json.dumps(order), seconds=CHANGE_SECONDS)[1:]
+            done += device.tell("apply", order=json.dumps(order), seconds=CHANGE_SECONDS)[-1:]
         if needed.provision or needed.settle:
             hub.close_for(studio, name)
             device.tell("settle")
@@ -133,7 +133,7 @@ class _Remove(_Change):
     def change(self) -> list[str]:
         # The agent first: one that is refused by the broker would only fill its log.
         options = ["--keep-data"] if self._keep_data else []
-        done = self.device.tell("remove", *options, seconds=CHANGE_SECONDS)[1:]
+        done = self.device.tell("remove", *options, seconds=CHANGE_SECONDS)[-1:]
         hub.forget(self.device.release.studio, self.device.camera.id)
         return done
 

@@ -9,17 +9,16 @@ from typing import Any, Final
 
 from devicectl import service, version
 from devicectl.paths import ACCOUNT, Paths
-from hostctl import store
 
 FILES: Final = ("", "thermal_config.json", "provision.json", "provision.txt", "provision.txt.processed", "outbox.db")
 
 
 def facts(paths: Paths, wanted: str) -> dict[str, Any]:
     """`wanted` is the version that ought to be there; nothing is changed and no secret is told."""
-    config = _json(paths.data / "thermal_config.json")
+    config = service.read_object(paths.data / "thermal_config.json")
     mqtt = config.get("mqtt") if isinstance(config.get("mqtt"), dict) else {}
     unit = service.state()
-    told = _json(paths.data / "provision_status.json")
+    told = service.read_object(paths.data / "provision_status.json")
     return {
         "python": ".".join(str(part) for part in sys.version_info[:3]),
         "version": version.in_use(paths),
@@ -28,7 +27,7 @@ def facts(paths: Paths, wanted: str) -> dict[str, Any]:
         "unit": unit,
         "name": config.get("device_name"),
         "server": mqtt.get("server") if isinstance(mqtt, dict) else None,
-        "asked": (paths.data / "provision.txt").exists(),
+        "asked": os.path.lexists(paths.data / "provision.txt"),
         "request": (paths.data / "provision.json").exists(),
         "provisioning": {key: told.get(key) for key in ("phase", "step", "error", "updated")},
         "files": {name or ".": _mode(paths.data / name) for name in FILES},
@@ -48,11 +47,6 @@ def left(paths: Paths) -> list[str]:
     except KeyError:
         return found
     return [*found, f"the account {ACCOUNT}"]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    value = None if path.is_symlink() else store.read_json(path)
-    return value if isinstance(value, dict) else {}
 
 
 def _mode(path: Path) -> str | None:

@@ -1,14 +1,15 @@
 """The agent's unit: what runs, started with what, and whether it came up."""
 
 import json
+import os
 import re
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from devicectl.paths import ACCOUNT, UNIT, Paths
-from hostctl import store
 from hostctl.errors import HostError
 from hostctl.run import must, run
 
@@ -24,6 +25,8 @@ UP_SECONDS: Final = 30
 MOST_RESTARTS: Final = 2
 PROVISIONED_SECONDS: Final = 150
 """More than the agent's own limits add up to, retries included."""
+LARGEST: Final = 1 << 20
+"""Bytes that are read of a file of the agent's."""
 
 
 def systemd_version() -> int | None:
@@ -90,19 +93,35 @@ def _until(done: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.2)
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a file of the agent's folder; empty when it is none.
+
+    Root reads here what an account without rights may put there: no link is followed, no pipe waited for.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - a descriptor
+            regular = stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+            value = json.loads(file.read(LARGEST)) if regular else None
+    except (OSError, ValueError, RecursionError):
+        value = None
+    return value if isinstance(value, dict) else {}
+
+
 def _provisioned(paths: Paths, before: set[str]) -> bool:
-    told = store.read_json(paths.data / "provision_status.json") or {}
+    told = read_object(paths.data / "provision_status.json")
     if told.get("attempt") in before:
         return False
     if told.get("phase") == "failed":
-        error = told.get("error") or {}
-        raise HostError(f"provisioning failed: {error.get('message')}; {error.get('advice')}")
+        error = told.get("error")
+        why = f"{error.get('message')}; {error.get('advice')}" if isinstance(error, dict) else "it does not say why"
+        raise HostError(f"provisioning failed: {why}")
     return told.get("phase") == "completed"
 
 
 def _attempts(paths: Paths) -> set[str]:
-    told: dict[str, Any] = store.read_json(paths.data / "provision_status.json") or {}
-    return {str(entry.get("attempt")) for entry in told.get("history", [])}
+    history = read_object(paths.data / "provision_status.json").get("history")
+    entries = history if isinstance(history, list) else []
+    return {str(entry.get("attempt")) for entry in entries if isinstance(entry, dict)}
 
 
 def last_words() -> str:

@@ -32,7 +32,8 @@ class Told:
 
 def read(lines: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """Where the log-in came from, and the facts, of devicectl's lines; raises ValueError."""
-    where, answer = lines[0], json.loads(lines[-1])
+    # Before them stands what the account's own shell may say at every log-in.
+    where, answer = lines[-2], json.loads(lines[-1])
     if not isinstance(answer, dict):
         raise ValueError("no facts")
     return where, answer

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import subprocess
 import tarfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from devicectl.paths import Paths
 from hostctl.errors import HostError
 from studio.bundle import Artifact, Bundle
 from studio.devices import chosen, program
+from studio.devices.ask import read
 from studio.devices.checks import HARDENING, checks
 from studio.devices.hub import Key
 from studio.devices.package import package
@@ -287,3 +289,23 @@ def test_the_program_that_is_sent_along_has_all_that_it_needs(tmp_path: Path) ->
     assert "Traceback" not in done.stderr
     if done.returncode == 0:
         assert json.loads(done.stdout.splitlines()[-1])["python"].startswith("3.")
+
+
+def test_what_the_accounts_shell_says_at_a_log_in_is_no_address() -> None:
+    assert read(["Welcome", "10.77.0.1", '{"python": "3.13.5"}']) == ("10.77.0.1", {"python": "3.13.5"})
+    for lines in ([], ["10.77.0.1"], ["10.77.0.1", "[]"], ["10.77.0.1", "no"]):
+        with pytest.raises((ValueError, IndexError)):
+            read(lines)
+
+
+@pytest.mark.parametrize("odd", ["[1]", '{"history": [1], "phase": 2}', '{"history": {}}', "{", None])
+def test_nothing_in_the_agents_folder_holds_a_deploy_up(device: Paths, odd: str | None) -> None:
+    """Root reads there what an account without rights may put there."""
+    device.data.mkdir(parents=True)
+    path = device.data / "provision_status.json"
+    if odd is None:
+        os.mkfifo(path)
+    else:
+        path.write_text(odd)
+    assert service._attempts(device) == set()
+    assert not service._provisioned(device, set())
