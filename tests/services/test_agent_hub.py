@@ -136,7 +136,8 @@ def _provisioned(command: list[str], directory: Path) -> str:
     marker = directory / "provision.txt"
     marker.touch()
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as killed:
-        until((directory / ".provision.journal").exists, 10)
+        # It is there for some 20 ms, so that a poll may miss it; then the agent was done before it was killed.
+        until(lambda: (directory / ".provision.journal").exists() or killed.poll() is not None, 60)
         killed.kill()
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
