@@ -17,7 +17,7 @@ from sqlalchemy import Select
 
 from hub.store import open_database
 from lab.ports import free_port
-from lab.run import wait_for
+from lab.run import locked, wait_for
 
 
 def healthy(url: str) -> bool:
@@ -46,14 +46,15 @@ def wait_until(what: str, condition: Callable[[], Any], seconds: float = 90) -> 
 def _unpacked(package: str) -> Path:
     folder = Path(tempfile.gettempdir()) / f"hub-tests-{package}"
     done = folder / "done"
-    if not done.exists():
-        folder.mkdir(exist_ok=True)
-        for command in (["apt-get", "update", "-q"], ["apt-get", "download", "-q", package]):
-            subprocess.run(command, check=True, cwd=folder, capture_output=True)
-        (archive,) = folder.glob("*.deb")
-        subprocess.run(["dpkg-deb", "-x", archive, folder / "root"], check=True, capture_output=True)
-        archive.unlink()
-        done.touch()
+    with locked(Path(tempfile.gettempdir()) / "hub-tests.lock"):
+        if not done.exists():
+            folder.mkdir(exist_ok=True)
+            for command in (["apt-get", "update", "-q"], ["apt-get", "download", "-q", package]):
+                subprocess.run(command, check=True, cwd=folder, capture_output=True)
+            (archive,) = folder.glob("*.deb")
+            subprocess.run(["dpkg-deb", "-x", archive, folder / "root"], check=True, capture_output=True)
+            archive.unlink()
+            done.touch()
     return folder / "root" / "usr" / "bin" / package
 
 
@@ -95,7 +96,7 @@ def real_hub(folder: Path, port: int | None = None, **given: str) -> Iterator[ht
     url = f"http://127.0.0.1:{port}"
     with (
         program(url, "/readyz", sys.executable, "-m", "hub", **env),
-        httpx.Client(base_url=url, headers=ADMIN) as client,
+        httpx.Client(base_url=url, headers=ADMIN, timeout=60, trust_env=False) as client,
     ):
         yield client
 

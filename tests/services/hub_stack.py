@@ -73,19 +73,19 @@ def furnace_day(url: str, furnace: str, low: float, silent: int = 0) -> None:
         f'furnace_furnace_temp{{studio="rosewood",furnace="{furnace}"}} {low + (n % 40)} {(now - n * 300) * 1000}'
         for n in range(288)
     ]
-    httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(lines)).raise_for_status()
+    httpx.post(f"{url}/api/v1/import/prometheus", content="\n".join(lines), timeout=60).raise_for_status()
 
 
 def furnace_now(url: str, furnace: str, value: float) -> None:
     """One sample, of this moment."""
     line = f'furnace_furnace_temp{{studio="rosewood",furnace="{furnace}"}} {value} {int(time.time() * 1000)}'
-    httpx.post(f"{url}/api/v1/import/prometheus", content=line).raise_for_status()
+    httpx.post(f"{url}/api/v1/import/prometheus", content=line, timeout=60).raise_for_status()
 
 
 def fire_alert(url: str, name: str, summary: str, **labels: str) -> None:
     about = {"alertname": name, "severity": "critical", "type": "shop", "studio": "rosewood", **labels}
     alert = {"labels": about, "annotations": {"summary": summary}}
-    httpx.post(f"{url}/api/v2/alerts", json=[alert]).raise_for_status()
+    httpx.post(f"{url}/api/v2/alerts", json=[alert], timeout=60).raise_for_status()
 
 
 def write_page_config(folder: Path) -> Path:

@@ -29,8 +29,8 @@ def test_https_has_a_port_of_its_own_and_plain_http_stays(tmp_path: Path, certif
         assert client.get("/healthz").status_code == 200
         trust = ssl.create_default_context(cafile=certificate["HUB_TLS_CERT"])
         url = f"https://127.0.0.1:{secured}"
-        assert httpx.get(f"{url}/healthz", verify=trust).status_code == 200
-        login = httpx.post(f"{url}/login", data={"token": ADMIN_TOKEN}, verify=trust)
+        assert httpx.get(f"{url}/healthz", verify=trust, timeout=60).status_code == 200
+        login = httpx.post(f"{url}/login", data={"token": ADMIN_TOKEN}, verify=trust, timeout=60)
         assert "secure" in login.headers["set-cookie"].lower().split("; ")
         with pytest.raises(httpx.ConnectError):
             httpx.get(f"{url}/healthz")
