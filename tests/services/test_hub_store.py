@@ -91,7 +91,7 @@ async def test_a_caller_that_goes_away_leaves_a_whole_write_behind(database_url:
         await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    await asyncio.sleep(0.3)
+    await db.write(lambda conn: None)  # behind those whose callers went away
     stored = await db.read(lambda conn: [tuple(r) for r in conn.execute(select(devices.c.device_id, devices.c.alias))])
     await db.close()
     assert stored == [("a", "x")]
