@@ -9,7 +9,13 @@ from hub_support import ADMIN, RunningHub, running
 
 
 def with_fcm(folder: Path, database_url: str, fcm: FcmStandin, **given: Any) -> Any:
-    defaults = {"fcm_credentials_file": fcm.credentials, "fcm_url": fcm.url, "fcm_backoff": 0.01, "fcm_timeout": 1.0}
+    defaults = {
+        "fcm_credentials_file": fcm.credentials,
+        "fcm_url": fcm.url,
+        "fcm_backoff": 0.01,
+        "fcm_timeout": 1.0,
+        "dispatch_wait": 30,
+    }
     return running(folder, database_url, **(defaults | given))
 
 

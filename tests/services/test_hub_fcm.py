@@ -117,7 +117,7 @@ async def test_a_send_that_timed_out_is_sent_again_with_the_same_id(phone: tuple
 
 
 async def test_an_expired_access_token_is_fetched_once_for_two_hundred_sends(tmp_path: Path, fcm: FcmStandin) -> None:
-    async with with_fcm(tmp_path, f"sqlite:///{tmp_path}/hub.db", fcm, dispatch_wait=30) as hub:
+    async with with_fcm(tmp_path, f"sqlite:///{tmp_path}/hub.db", fcm, fcm_timeout=20) as hub:
         await hub.enrol(fcm_token="token-1")
         answers = await asyncio.gather(*(command(hub, request_id=f"r{n}") for n in range(200)))
         assert {a.json()["status"] for a in answers} == {"sent"}
@@ -128,7 +128,7 @@ async def test_a_token_that_expires_under_two_hundred_sends_is_fetched_anew_once
     tmp_path: Path, fcm: FcmStandin
 ) -> None:
     fcm.expire_after, fcm.delay = 100, 0.02
-    async with with_fcm(tmp_path, f"sqlite:///{tmp_path}/hub.db", fcm, dispatch_wait=30, fcm_timeout=20) as hub:
+    async with with_fcm(tmp_path, f"sqlite:///{tmp_path}/hub.db", fcm, fcm_timeout=20) as hub:
         await hub.enrol(fcm_token="token-1")
         answers = await asyncio.gather(*(command(hub, request_id=f"r{n}") for n in range(200)))
         assert {a.json()["status"] for a in answers} == {"sent"}
@@ -165,9 +165,9 @@ async def test_a_command_that_has_not_left_yet_does_not_go_to_a_device_that_is_r
 ) -> None:
     async with with_fcm(tmp_path, database_url, fcm, dispatch_wait=0) as hub:
         await hub.enrol(fcm_token="token-1")
-        fcm.answers.extend([error(503, "UNAVAILABLE", retry_after="1")] * 2)
+        fcm.answers.extend([error(503, "UNAVAILABLE", retry_after="1")] * 60)
         await command(hub, request_id="late")
-        await hub.until(lambda: len(fcm.answers) < 2)
+        await hub.until(lambda: len(fcm.answers) < 60)
         assert (await hub.client.delete("/admin/devices/tablet-1", headers=ADMIN)).status_code == 200
         fcm.answers.clear()
 
