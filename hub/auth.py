@@ -48,6 +48,13 @@ def session_is_good(admin_token: str, cookie: str | None, now: float) -> bool:
     return same(signature, _session_signature(admin_token, until)) and now < int(until)
 
 
+def session_end(request: Request) -> float | None:
+    """When the session ends (epoch s) of a request that was let in; None: it came with the token itself."""
+    if bearer(request.headers.get("authorization")) is not None:
+        return None
+    return float(request.cookies[COOKIE].partition(".")[0])
+
+
 def cross_site(request: Request) -> bool:
     """Whether a browser says that another site made it send this."""
     return request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
