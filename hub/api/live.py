@@ -14,7 +14,18 @@ from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Redire
 from starlette.types import Receive, Scope, Send
 
 from hub.api.types import TokenText
-from hub.auth import COOKIE, SESSION_SECONDS, AdminOnly, address, cross_site, session_cookie, session_is_good
+from hub.auth import (
+    COOKIE,
+    SESSION_SECONDS,
+    AdminOnly,
+    address,
+    cross_site,
+    is_admin,
+    refuse_admin,
+    session_cookie,
+    session_end,
+    session_is_good,
+)
 from hub.context import record
 from hub.errors import CutOff, Refused
 from hub.ids import same
@@ -44,8 +55,13 @@ def _has_session(hub: Hub, request: Request) -> bool:
     return session_is_good(token, request.cookies.get(COOKIE), time.time())
 
 
-def _html(name: str, status: int = 200) -> HTMLResponse:
-    return HTMLResponse((FOLDER / name).read_text("utf-8"), status, headers=SECURITY)
+def _html(name: str) -> HTMLResponse:
+    return HTMLResponse((FOLDER / name).read_text("utf-8"), headers=SECURITY)
+
+
+def _not_logged_in(refused: Refused) -> HTMLResponse:
+    shown = (FOLDER / "denied.html").read_text("utf-8").replace("TOLD", refused.detail)
+    return HTMLResponse(shown, refused.status, headers={**SECURITY, **refused.headers})
 
 
 @router.get("/", include_in_schema=False)
@@ -74,13 +90,23 @@ async def asset(name: str) -> Response:
     return FileResponse(FOLDER / name, media_type=ASSETS[name], headers={**SECURITY, "cache-control": "no-cache"})
 
 
-@router.post("/login", responses={303: {"description": "logged in"}, 401: {"description": "wrong token"}})
+@router.post(
+    "/login",
+    responses={
+        303: {"description": "logged in"},
+        401: {"description": "wrong token"},
+        429: {"description": "too often, says how long to wait"},
+    },
+)
 async def login(hub: HubDep, request: Request, token: Annotated[TokenText, Form()]) -> Response:
     """Log in to the page with the admin token; sets a session cookie for twelve hours."""
     if cross_site(request) or not same(token.strip(), hub.settings.admin_token.get_secret_value()):
         record("sec.admin.denied", "warning", reason="wrong token at login", token_id=None)
-        hub.limit("login", address(request))
-        return _html("denied.html", 401)
+        try:
+            hub.limit("login", address(request))
+        except Refused as often:
+            return _not_logged_in(often)
+        return _not_logged_in(Refused(401, "wrong_token", "This is not the admin token."))
     record("admin.login")
     answer = RedirectResponse("/", 303, headers=SECURITY)
     cookie = session_cookie(hub.settings.admin_token.get_secret_value(), time.time())
@@ -89,11 +115,14 @@ async def login(hub: HubDep, request: Request, token: Annotated[TokenText, Form(
     return answer
 
 
-@router.post("/logout", dependencies=[AdminOnly])
-async def logout() -> Response:
+@router.post("/logout", responses={303: {"description": "logged out, or was not logged in"}})
+async def logout(hub: HubDep, request: Request) -> Response:
     """Forget the session of this browser."""
+    if cross_site(request):
+        raise refuse_admin(hub, request)
     answer = RedirectResponse("/login", 303, headers=SECURITY)
-    answer.delete_cookie(COOKIE)
+    if is_admin(hub, request):
+        answer.delete_cookie(COOKIE)
     return answer
 
 
@@ -117,12 +146,16 @@ Mounted = Annotated[float | None, Query(ge=0, le=600, allow_inf_nan=False)]
 @router.get("/live/events", dependencies=[AdminOnly], response_class=EventSourceResponse)
 async def events(
     hub: HubDep,
+    request: Request,
     last_id: Count = None,
     mounted_s: Mounted = None,
     last_event_id: Annotated[str | None, Header(max_length=32)] = None,
 ) -> EventSourceResponse:
-    """What happens, as server-sent events: run, chunk, changed, reset. Resumes after Last-Event-ID."""
-    began = time.perf_counter()
+    """What happens, as server-sent events: run, chunk, changed, reset. Resumes after Last-Event-ID.
+
+    It ends with the session of the page that asks.
+    """
+    began, until = time.perf_counter(), session_end(request)
     if hub.live.pages >= MOST_PAGES:
         raise Refused(503, "too_many_pages", "Too many pages are open.", {"Retry-After": "30"})
     if mounted_s is not None:
@@ -134,13 +167,14 @@ async def events(
         hub.metrics.live_connect.observe(time.perf_counter() - began)
         try:
             yield ServerSentEvent(comment="connected", retry=2000)
-            while True:
-                event = await joined.queue.get()
+            while until is None or time.time() < until:
+                async with asyncio.timeout(None if until is None else until - time.time()):
+                    event = await joined.queue.get()
                 if event.kind == RESET:
                     hub.metrics.live_errors.labels("reset").inc()
                 yield ServerSentEvent(id=str(event.id), event=event.kind, data=event.data)
-        except asyncio.CancelledError:
-            raise
+        except TimeoutError:
+            pass
         finally:
             hub.live.leave(joined)
 

@@ -14,6 +14,8 @@ pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
 METRICS_TOKEN = "a-metrics-token-for-tests"
 OPEN = {"/healthz", "/readyz", "/login", "/static/{name}", "/docs", "/openapi.json"}
+TO_LOGIN = {"/", "/logout"}
+"""People are shown where to log in."""
 OWN_SECRET = {"/v1/register", "/api/v1/provision"}
 """What they bring in the body is what proves them: an enrolment token, a provision key."""
 DEVICES_ONLY = {"/v1/heartbeat", "/v1/action-result", "/v1/runs/{run_id}/chunks"}
@@ -47,7 +49,7 @@ async def test_every_route_wants_to_know_who_asks(lite: RunningHub) -> None:
     for path, method in routes:
         if path in OPEN | OWN_SECRET:
             continue
-        refused = 303 if path == "/" else 401
+        refused = 303 if path in TO_LOGIN else 401
         for headers in strangers:
             assert await _status(lite, method, path, headers) == refused, (method, path, headers)
         if path in DEVICES_ONLY:
@@ -81,7 +83,7 @@ async def test_the_scrapers_token_reads_the_metrics_and_nothing_else(tmp_path: P
         assert (await hub.client.get("/metrics", headers=bearer(""))).status_code == 401
         for path, method in sorted(set(_routes(hub.app.routes))):
             if path not in OPEN | OWN_SECRET | {"/metrics"}:
-                refused = 303 if path == "/" else 401
+                refused = 303 if path in TO_LOGIN else 401
                 assert await _status(hub, method, path, scraper) == refused, (method, path)
         login = await hub.client.post("/login", data={"token": METRICS_TOKEN})
         assert (login.status_code, "set-cookie" in login.headers) == (401, False)

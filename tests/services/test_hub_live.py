@@ -14,6 +14,7 @@ from hub_stack import stack_part
 from hub_support import ADMIN, ADMIN_TOKEN, RunningHub, running
 from sqlalchemy import Connection
 
+from hub.auth import COOKIE, SESSION_SECONDS, session_cookie
 from hub.ids import now_ms
 from hub.live.broadcast import QUEUED, REMEMBERED, REMEMBERED_CHARS, Broadcast
 from hub.store.tables import devices, run_chunks, runs
@@ -136,6 +137,50 @@ async def test_a_view_says_how_many_devices_it_has_not(hub: RunningHub, monkeypa
         await hub.enrol(name)
     view = (await hub.client.get("/live/view", headers=ADMIN)).json()
     assert ([device["device_id"] for device in view["devices"]], view["known"]) == (["a", "b"], 3)
+
+
+@pytest.mark.anyio
+async def test_who_logs_in_too_often_or_out_too_late_is_shown_a_page(tmp_path: Path) -> None:
+    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", rate_login=1) as hub:
+        answers = [await hub.client.post("/login", data={"token": "wrong"}) for _ in range(2)]
+        assert [answer.status_code for answer in answers] == [401, 429]
+        assert int(answers[1].headers["retry-after"]) >= 1
+        for answer, told in zip(
+            answers, ("This is not the admin token.", "Too many requests; try again in"), strict=True
+        ):
+            assert answer.headers["content-type"].startswith("text/html")
+            assert "default-src 'none'" in answer.headers["content-security-policy"]
+            assert f'role="alert">{told}' in answer.text
+            assert 'action="/login"' in answer.text
+        denied = len(hub.lines("sec.admin.denied"))
+        ended = {"Cookie": f"{COOKIE}={session_cookie(ADMIN_TOKEN, time.time() - SESSION_SECONDS - 1)}"}
+        late = await hub.client.post("/logout", headers=ended)
+        assert (late.status_code, late.headers["location"]) == (303, "/login")
+        assert len(hub.lines("sec.admin.denied")) == denied
+        good = {"Cookie": f"{COOKIE}={session_cookie(ADMIN_TOKEN, time.time())}"}
+        answer = await hub.client.post("/logout", headers=good)
+        assert "max-age=0" in answer.headers["set-cookie"].lower()
+        foreign = await hub.client.post("/logout", headers={**good, "Sec-Fetch-Site": "cross-site"})
+        assert "set-cookie" not in foreign.headers
+
+
+@pytest.mark.anyio
+async def test_a_stream_ends_with_its_session(lite: RunningHub) -> None:
+    ends = int(time.time()) + 8
+    session = {"Cookie": f"{COOKIE}={session_cookie(ADMIN_TOKEN, ends - SESSION_SECONDS)}"}
+    page = asyncio.create_task(lite.client.get("/live/events", headers=session))
+    script = asyncio.create_task(lite.client.get("/live/events", headers=ADMIN))
+    try:
+        await lite.until(lambda: lite.hub.live.pages == 2)
+        lite.hub.live.publish("chunk", {"text": "seen"})
+        streamed = await asyncio.wait_for(page, 60)
+        assert time.time() >= ends
+        assert (streamed.status_code, "seen" in streamed.text) == (200, True)
+        assert (await lite.client.get("/live/events", headers=session)).status_code == 401
+        assert (lite.hub.live.pages, script.done()) == (1, False), "the token has no end"
+    finally:
+        script.cancel()
+        await asyncio.gather(script, return_exceptions=True)
 
 
 @pytest.mark.anyio
