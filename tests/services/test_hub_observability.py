@@ -1,4 +1,4 @@
-"""Logs, counters and correlation: the acceptance tests of the observability milestone."""
+"""Logs, counters and correlation: what they must show."""
 
 import logging
 from pathlib import Path
