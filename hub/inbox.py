@@ -65,6 +65,13 @@ class Inbox:
         while self._entries:
             await self._first()
 
+    def abandon(self) -> None:
+        """Leave what is in hand to the broker, which has no acknowledgement of it."""
+        entries, self._entries = self._entries, deque()
+        for entry in entries:
+            if entry.work is not None:
+                entry.work.cancel()
+
     async def _first(self) -> None:
         work = self._entries[0].work
         if work is not None:

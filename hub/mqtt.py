@@ -1,6 +1,7 @@
 """The link to the broker: subscriptions that survive its restarts, a bounded queue, refusals that are counted.
 
-A message is acknowledged when it has been taken: what is stored is on the disk by then.
+A message is acknowledged when it has been taken: what is stored is on the disk by then. While the database is away
+there is no acknowledgement, and the broker keeps what is more than there is room for.
 """
 
 import asyncio
@@ -70,26 +71,30 @@ class MqttLink:
 
     async def run(self, problems: dict[str, str]) -> None:
         """Stay connected, for ever; pauses grow with full jitter while the broker is away."""
+        try:
+            await self._stay(problems)
+        finally:
+            self._inbox.abandon()
+
+    async def _stay(self, problems: dict[str, str]) -> None:
         failures = 0
         while True:
             began = time.monotonic()
             try:
                 problems.setdefault("mqtt", "connecting to the broker")
                 async with self._connection() as client:
-                    problems.pop("mqtt")
                     await self._subscribe(client, problems)
+                    self._client = client
+                    self._metrics.mqtt_connected.set(1)
                     log.info("mqtt.connected")
                     await self._receive(client)
             except (aiomqtt.MqttError, OSError) as error:
                 problems["mqtt"] = f"the broker is away: {error}"
                 log.warning("mqtt.disconnected", reason=str(error))
-            except asyncio.CancelledError:
-                raise
             except Exception as error:
                 problems["mqtt"] = "the link to the broker failed; the log says why"
                 log.error("mqtt.fail", exc_info=error)
-            finally:
-                await self._take_rest()
+            await self._take_rest()
             failures = 0 if time.monotonic() - began > 2 * LONGEST_PAUSE else failures + 1
             await asyncio.sleep(random.uniform(0.05, min(LONGEST_PAUSE, 0.25 * 2**failures)))  # noqa: S311
 
@@ -120,8 +125,6 @@ class MqttLink:
         client._client.manual_ack_set(True)
         self._queue = client._queue = self._arrivals()
         async with client:
-            self._client = client
-            self._metrics.mqtt_connected.set(1)
             try:
                 yield client
             finally:
@@ -134,6 +137,7 @@ class MqttLink:
             codes: Any = await client.subscribe(topic_filter, qos=1, timeout=CONNECT_SECONDS)
             if any(getattr(code, "value", code) >= 128 for code in codes):
                 denied.append(topic_filter)
+        problems.pop("mqtt")
         if denied:
             problems["mqtt"] = f"the broker does not let the hub subscribe {', '.join(denied)}"
             log.warning("mqtt.subscription.denied", topics=denied)

@@ -21,6 +21,9 @@ from hub.context import current, record
 from hub.mqtt import NotConnected
 from hub.runs import fcm, store
 from hub.runs.store import Row
+from hub.store import Unavailable
+from hub.store.database import Work
+from hub.store.grouped import Grouped
 
 if TYPE_CHECKING:
     from hub.service import Hub
@@ -40,10 +43,11 @@ def spread(after: float, state: RetryCallState) -> float:
 
 
 class Dispatcher:
-    """`sender` None: FCM is not set up."""
+    """`sender` None: FCM is not set up. `told` stores what is told of runs, in its order."""
 
-    def __init__(self, hub: "Hub", sender: fcm.Fcm | None) -> None:
+    def __init__(self, hub: "Hub", sender: fcm.Fcm | None, told: "Grouped[Work[Any], Any]") -> None:
         self._db = hub.db
+        self._told = told
         self._metrics = hub.metrics
         self._mqtt = hub.mqtt
         self._fcm = sender
@@ -56,10 +60,10 @@ class Dispatcher:
     async def deliver(self, request_id: str, deadline: float) -> Row:
         """Send a run's command; the run as it is then. `deadline` is of time.monotonic().
 
-        Raises FcmError or NotConnected when it did not leave, and Revoked.
+        Raises FcmError, NotConnected or Unavailable when it did not leave, and Revoked.
         """
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type((fcm.Retriable, NotConnected)),
+            retry=retry_if_exception_type((fcm.Retriable, NotConnected, Unavailable)),
             wait=self._pause,
             stop=stop_after_delay(max(0.0, deadline - time.monotonic())),
             reraise=True,
@@ -67,10 +71,10 @@ class Dispatcher:
         try:
             async for attempt in retrying:
                 with attempt:
-                    await self._attempt(await self._target(request_id))
+                    run = await self._attempt(await self._target(request_id))
         finally:
             self._failing.pop(request_id, None)
-        return await self._db.read(lambda conn: store.get(conn, request_id))
+        return run
 
     async def attempted(self, request_id: str, device_id: str, seconds: float) -> None:
         """Return when no attempt to send the device this command is in progress, or after so many seconds."""
@@ -102,13 +106,13 @@ class Dispatcher:
             raise Revoked("the device is revoked")
         return run
 
-    async def _attempt(self, run: Row) -> None:
+    async def _attempt(self, run: Row) -> Row:
         send = self._send_fcm if run["protocol"] == "fcm" else self._send_mqtt
         about = {"request_id": run["request_id"], "device_id": run["device_id"], "action": run["action"]}
         with self._in_progress(run):
-            await self._send(send, run, about)
+            return await self._send(send, run, about)
 
-    async def _send(self, send: Callable[[Row], Any], run: Row, about: Row) -> None:
+    async def _send(self, send: Callable[[Row], Any], run: Row, about: Row) -> Row:
         began = time.perf_counter()
         answer: Row = {"fcm_http_code": None, "fcm_status": None}
         failure: Exception | None = None
@@ -126,14 +130,14 @@ class Dispatcher:
         if asked and run["protocol"] == "fcm":
             self._metrics.fcm_latency.labels(self._metrics.action(run["action"])).observe(latency)
         if failure is None:
-            await self._db.write(store.sent(run["request_id"]))
+            left: Row = await self._told.store(store.sent(run["request_id"]), insist=True)
             record("dispatch.sent", **about, **answer, protocol=run["protocol"])
-            return
+            return left
         self._failing[run["request_id"]] = str(failure)
         level = "error" if isinstance(failure, fcm.Misconfigured) else "warning"
         record("dispatch.fail", level, **about, **answer, protocol=run["protocol"], reason=str(failure)[:200])
         if isinstance(failure, fcm.TokenGone):
-            await self._db.write(registry.forget_fcm_token(run["device_id"], run["fcm_token"]))
+            await self._told.store(registry.forget_fcm_token(run["device_id"], run["fcm_token"]), insist=True)
         raise failure
 
     def _pause(self, state: RetryCallState) -> float:

@@ -2,16 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
 
 from hub.errors import Refused, not_found
 from hub.ids import now_ms
-from hub.runs.store import ACTIVE, Row, get
+from hub.runs.store import ACTIVE, Row
 from hub.store.database import Work
 from hub.store.statements import one
-from hub.store.tables import run_chunks, runs
+from hub.store.tables import devices, run_chunks, runs
 
 PIECE_BYTES: Final = 100
 """What a piece costs beside its content, so that not even empty ones are without end."""
@@ -78,11 +78,11 @@ def add_chunk(chunk: Chunk, max_bytes: int) -> Work[tuple[Row, bool]]:
     return work
 
 
-def in_turn(told: Sequence[Work[tuple[Row, bool]]]) -> Work[list[tuple[Row, bool] | Exception]]:
-    """What devices told, in the order in which it came; of each what came of it, or why it was refused."""
+def in_turn(told: Sequence[Work[Any]]) -> Work[list[Any | Exception]]:
+    """What is told of runs, in the order in which it came; of each what came of it, or why it was refused."""
 
-    def work(conn: Connection) -> list[tuple[Row, bool] | Exception]:
-        found: list[tuple[Row, bool] | Exception] = []
+    def work(conn: Connection) -> list[Any | Exception]:
+        found: list[Any | Exception] = []
         for one_told in told:
             try:
                 found.append(one_told(conn))
@@ -94,8 +94,11 @@ def in_turn(told: Sequence[Work[tuple[Row, bool]]]) -> Work[list[tuple[Row, bool
 
 
 def _own(conn: Connection, request_id: str, device_id: str) -> Row:
-    """The device's own run, locked; another device's run does not exist for it."""
-    run = get(conn, request_id, lock=True)
-    if run["device_id"] != device_id:
+    """The device's own run, locked, with its `alias`; another device's run does not exist for it. Raises Refused."""
+    wanted = select(runs, devices.c.alias, devices.c.revoked_at).join(devices, devices.c.device_id == runs.c.device_id)
+    run = one(conn, wanted.where(runs.c.request_id == request_id).with_for_update(of=runs))
+    if run is None or run["device_id"] != device_id:
         raise not_found("run", request_id)
+    if run["revoked_at"] is not None:
+        raise Refused(403, "device_revoked", f"The device {device_id!r} is revoked.")
     return run

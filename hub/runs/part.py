@@ -6,7 +6,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from hub import registry
 from hub.api.types import Params
 from hub.context import RequestContext, current, flush, record
 from hub.errors import Refused
@@ -85,7 +84,7 @@ def _by_mqtt(hub: Hub, take: Any) -> Any:
 async def _chunk(hub: Hub, device_id: str, request_id: str, payload: bytes) -> None:
     body = ChunkBody.model_validate_json(payload)
     chunk = Chunk(request_id, device_id, body.seq, body.stream, body.data.encode())
-    await hub.runner.chunk(chunk, hub.settings.run_max_bytes)
+    await hub.runner.chunk(chunk, hub.settings.run_max_bytes, insist=True)
 
 
 async def _result(hub: Hub, device_id: str, request_id: str, payload: bytes) -> None:
@@ -93,8 +92,8 @@ async def _result(hub: Hub, device_id: str, request_id: str, payload: bytes) -> 
     context = RequestContext(request_id, device_id=device_id)
     outside = current.set(context)
     try:
-        run, _ = await hub.runner.result(ending(request_id, device_id, body))
-        context.alias = await hub.db.read(registry.alias(device_id))
+        run, _ = await hub.runner.result(ending(request_id, device_id, body), insist=True)
+        context.alias = run["alias"]
         told(run, body.outcome)
     finally:
         flush(context, hub.logs)

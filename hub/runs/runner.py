@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -13,6 +13,8 @@ from hub.mqtt import NotConnected
 from hub.runs import fcm, output, store
 from hub.runs.dispatch import Dispatcher, Revoked
 from hub.runs.store import Row
+from hub.store import Unavailable
+from hub.store.database import Work
 from hub.store.grouped import Grouped
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 MAX_ACTIVE: Final = 5_000
+AGAIN_SECONDS: Final = 5.0
 ATTEMPT_SECONDS: Final = 1.0
 """So long a device's result waits for the broker, or FCM, to confirm the command that the device answers."""
 
@@ -30,8 +33,8 @@ class Runner:
         self._metrics = hub.metrics
         self._live = hub.live
         self._has_fcm = sender is not None
-        self._told = Grouped(hub.db, output.in_turn)
-        self._dispatcher = Dispatcher(hub, sender)
+        self._told: Grouped[Work[Any], Any] = Grouped(hub.db, output.in_turn)
+        self._dispatcher = Dispatcher(hub, sender, self._told)
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._deadlines: dict[str, asyncio.TimerHandle] = {}
         self._asked: dict[str, RequestContext] = {}
@@ -74,9 +77,10 @@ class Runner:
             left = run["timeout_ms"] - (now_ms() - run["created_at"])
             self._follow(run, min(max(left, 0), run["timeout_ms"]) / 1000)
 
-    async def chunk(self, chunk: output.Chunk, max_bytes: int) -> bool:
-        """Store a piece of output; False when it was there. Raises Refused."""
-        run, new = await self._told.store(output.add_chunk(chunk, max_bytes))
+    async def chunk(self, chunk: output.Chunk, max_bytes: int, *, insist: bool = False) -> bool:
+        """Store a piece of output; False when it was there. Raises Refused. `insist`: however long that takes."""
+        new: bool
+        run, new = await self._told.store(output.add_chunk(chunk, max_bytes), insist=insist)
         if new:
             tags = self._tags(run)
             self._metrics.chunks.labels(*tags).inc()
@@ -88,7 +92,7 @@ class Runner:
                 self._changed(run)
         return new
 
-    async def result(self, ending: output.Ending) -> tuple[Row, bool]:
+    async def result(self, ending: output.Ending, *, insist: bool = False) -> tuple[Row, bool]:
         """End a run as its device says; (the run, False) when it had ended. Raises Refused.
 
         A device may answer before it is known here that the command left: the log tells it in the order it happened.
@@ -97,7 +101,7 @@ class Runner:
         if context is not None:
             context.after = self._asked.get(ending.request_id)
         await self._dispatcher.attempted(ending.request_id, ending.device_id, ATTEMPT_SECONDS)
-        run, new = await self._told.store(output.finish(ending))
+        run, new = await self._told.store(output.finish(ending), insist=insist)
         if new:
             self._ended(run)
         return run, new
@@ -150,14 +154,15 @@ class Runner:
         task.add_done_callback(self._ending.discard)
 
     async def _end(self, request_id: str, status: str, error: str) -> None:
-        run = None
-        try:
-            run = await self._db.write(store.end(request_id, status, error))
-        except Exception as problem:
-            log.error("run.end.fail", request_id=request_id, exc_info=problem)
-            loop = asyncio.get_running_loop()
-            self._deadlines[request_id] = loop.call_later(5, self._expire, request_id)
-            return
+        """End a run, behind what its device told before, however long the database is away."""
+        run: Row | None
+        while True:
+            try:
+                run = await self._told.store(store.end(request_id, status, error), insist=True)
+                break
+            except Exception as problem:
+                log.error("run.end.fail", request_id=request_id, exc_info=problem)
+                await asyncio.sleep(AGAIN_SECONDS)
         if run is None:
             self._forget(request_id)
         else:
@@ -171,6 +176,8 @@ class Runner:
             self._changed(await self._dispatcher.deliver(request_id, deadline))
         except (fcm.FcmError, NotConnected, Revoked) as error:
             await self._end(request_id, "error", f"dispatch failed: {error}")
+        except Unavailable as error:  # until its time was over
+            log.error("dispatch.unavailable", reason=str(error)[:500])
         except Exception as error:
             log.error("dispatch.error", exc_info=error)
             await self._end(request_id, "error", "dispatch failed; the hub's log says why")

@@ -72,10 +72,9 @@ def create(wanted: Command, *, fcm: bool) -> Work[tuple[Row, bool]]:
     return work
 
 
-def get(conn: Connection, request_id: str, *, lock: bool = False) -> Row:
+def get(conn: Connection, request_id: str) -> Row:
     """Raises Refused (404)."""
-    statement = select(runs).where(r.request_id == request_id)
-    found = one(conn, statement.with_for_update() if lock else statement)
+    found = one(conn, select(runs).where(r.request_id == request_id))
     if found is None:
         raise not_found("run", request_id)
     return found
@@ -96,14 +95,15 @@ def target(request_id: str) -> Work[Row]:
     return work
 
 
-def sent(request_id: str) -> Work[bool]:
-    """The command left; False when the run had gone on or ended already."""
+def sent(request_id: str) -> Work[Row]:
+    """The command left; the run, which may have gone on or ended already."""
 
-    def work(conn: Connection) -> bool:
+    def work(conn: Connection) -> Row:
         change = update(runs).where(r.request_id == request_id, r.status.in_(ACTIVE)).values(sent_at=now_ms())
         conn.execute(change)
         queued = update(runs).where(r.request_id == request_id, r.status == "queued")
-        return bool(conn.execute(queued.values(status="sent")).rowcount)
+        conn.execute(queued.values(status="sent"))
+        return get(conn, request_id)
 
     return work
 

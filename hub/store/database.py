@@ -41,6 +41,11 @@ class Database(Protocol):
         """Whether one write begins after the other has ended, in the order in which they were asked for."""
         ...
 
+    @property
+    def failures(self) -> int:
+        """Where writes begin in turn: how many transactions failed, known to the next before anybody is told."""
+        ...
+
     async def close(self) -> None: ...
 
 

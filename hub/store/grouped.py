@@ -1,9 +1,11 @@
 """Writes in groups: what comes while one group is being committed is the next group, one piece of work together."""
 
 import asyncio
+import contextlib
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import Connection
 
@@ -11,8 +13,16 @@ from hub.store.database import Database, Overloaded, Unavailable, Work
 
 GROUP: Final = 500
 WAITING: Final = 20_000
+AGAIN_SECONDS: Final = 1.0
+AWAY: Final = (Overloaded, Unavailable)
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+
+class _Entry(NamedTuple, Generic[Item, Answer]):
+    item: Item
+    answer: "asyncio.Future[Answer]"
+    insists: bool
 
 
 class Grouped(Generic[Item, Answer]):
@@ -24,19 +34,23 @@ class Grouped(Generic[Item, Answer]):
     def __init__(self, db: Database, work: Callable[[Sequence[Item]], Work[Sequence[Answer | Exception]]]) -> None:
         self._db = db
         self._work = work
-        self._waiting: deque[tuple[Item, asyncio.Future[Answer]]] = deque()
+        self._waiting: deque[_Entry[Item, Answer]] = deque()
         self._asked = False  # the database has been asked to take what is waiting, and has not begun to
-        self._held = False  # a group failed: what came later waits until each of it was tried
+        self._held: set[object] = set()  # groups that failed: what came later waits until each of them was tried
+        self._taken: dict[object, int] = {}  # groups of which is not told how they went: the failures before each
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def store(self, item: Item) -> Answer:
-        """The answer, when it is on disk. Raises the item's own exception, Overloaded or Unavailable."""
-        if len(self._waiting) >= WAITING:
+    async def store(self, item: Item, *, insist: bool = False) -> Answer:
+        """The answer, when it is on disk. Raises the item's own exception, Overloaded or Unavailable.
+
+        With `insist` neither of these two: it is tried again while the database is away, and what comes later waits.
+        """
+        if len(self._waiting) >= WAITING and not insist:
             raise Overloaded("too many writes are waiting")
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((item, future))
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Entry(item, answer, insist))
         self._ask()
-        return await future
+        return await answer
 
     def _ask(self) -> None:
         if self._waiting and not self._asked and not self._held and (self._db.in_turn or not self._tasks):
@@ -50,46 +64,74 @@ class Grouped(Generic[Item, Answer]):
         self._ask()
 
     async def _store_some(self) -> None:
-        group: list[tuple[Item, asyncio.Future[Answer]]] = []
-        begun = False
+        group: list[_Entry[Item, Answer]] = []
+        begun, mine = False, object()
 
         def work(conn: Connection) -> Sequence[Answer | Exception]:
             nonlocal begun
             begun, self._asked = True, False  # before it is taken: what comes from now on asks again
-            while self._waiting and len(group) < GROUP and not self._held:
-                group.append(self._waiting.popleft())
+            failures = self._db.failures
+            if not self._held and all(before == failures for before in list(self._taken.values())):
+                self._take(group, GROUP)
+                self._taken[mine] = failures
             try:
-                return self._work([item for item, _ in group])(conn) if group else ()
+                return self._work([entry.item for entry in group])(conn) if group else ()
             except Exception:
-                self._held = True
+                self._held.add(mine)
                 raise
 
         try:
-            _tell(group, await self._db.write(work))
+            answers = await self._db.write(work)
         except Exception as error:
+            self._held.add(mine)
+            self._taken.pop(mine, None)
             if not begun:
                 self._asked = False
-                group.extend(self._waiting)
-                self._waiting.clear()
-            if len(group) == 1 or isinstance(error, Overloaded | Unavailable):
-                _tell(group, [error] * len(group))
+            away = isinstance(error, AWAY)
+            if not begun or (away and any(entry.insists for entry in group)):
+                self._take(group, math.inf)
+            if away:
+                await self._put_back(group, error)
+            elif len(group) == 1:
+                _tell(group, [error])
             else:
-                for entry in group:  # one that cannot be stored takes no other with it
-                    await self._store_alone(entry)
-            self._held = False
+                await self._store_each(group)
+            self._held.discard(mine)
+        else:
+            self._taken.pop(mine, None)
+            _tell(group, answers)
 
-    async def _store_alone(self, entry: "tuple[Item, asyncio.Future[Answer]]") -> None:
-        try:
-            _tell([entry], await self._db.write(self._work([entry[0]])))
-        except Exception as error:
-            _tell([entry], [error])
+    def _take(self, group: "list[_Entry[Item, Answer]]", most: float) -> None:
+        with contextlib.suppress(IndexError):  # there are no more
+            while len(group) < most:
+                group.append(self._waiting.popleft())
+
+    async def _store_each(self, group: "list[_Entry[Item, Answer]]") -> None:
+        """One that cannot be stored takes no other with it."""
+        for number, entry in enumerate(group):
+            try:
+                _tell([entry], await self._db.write(self._work([entry.item])))
+            except AWAY as error:
+                await self._put_back(group[number:], error)
+                return
+            except Exception as error:
+                _tell([entry], [error])
+
+    async def _put_back(self, group: "list[_Entry[Item, Answer]]", error: Exception) -> None:
+        """Those that insist are the first again, after a pause; the others are told."""
+        again = [entry for entry in group if entry.insists and not entry.answer.done()]
+        others = [entry for entry in group if not entry.insists]
+        _tell(others, [error] * len(others))
+        if again:
+            self._waiting.extendleft(reversed(again))
+            await asyncio.sleep(AGAIN_SECONDS)
 
 
-def _tell(group: Sequence["tuple[Item, asyncio.Future[Answer]]"], answers: Sequence[Answer | Exception]) -> None:
-    for (_, future), answer in zip(group, answers, strict=True):
-        if future.done():
+def _tell(group: "Sequence[_Entry[Item, Answer]]", answers: Sequence[Answer | Exception]) -> None:
+    for entry, answer in zip(group, answers, strict=True):
+        if entry.answer.done():
             continue
         if isinstance(answer, Exception):
-            future.set_exception(answer)
+            entry.answer.set_exception(answer)
         else:
-            future.set_result(answer)
+            entry.answer.set_result(answer)

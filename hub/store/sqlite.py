@@ -1,6 +1,7 @@
 """SQLite: WAL, one writer thread with group commit, a pool of readers."""
 
 import asyncio
+import contextlib
 import queue
 import sqlite3
 import threading
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 
 from hub.store.database import Overloaded, Unavailable, Work
@@ -62,6 +63,7 @@ class SqliteDatabase:
         self._writing: Connection
         self._writer = threading.Thread(target=self._run, name="db-writer", daemon=True)
         self._closed = False
+        self._failures = 0
 
     @classmethod
     async def open(cls, url: str) -> "SqliteDatabase":
@@ -93,6 +95,10 @@ class SqliteDatabase:
     @property
     def in_turn(self) -> bool:
         return True
+
+    @property
+    def failures(self) -> int:
+        return self._failures
 
     async def write(self, work: Work[T]) -> T:
         if self._closed:
@@ -145,6 +151,9 @@ class SqliteDatabase:
                     return [(True, jobs[0][0](conn))]
                 return [_attempt(conn, work) for work, _, _ in jobs]
         except Exception as error:
+            self._failures += 1
+            with contextlib.suppress(sqlite3.Error, SQLAlchemyError):
+                conn.connection.rollback()  # SQLAlchemy leaves a transaction open that it could not commit
             mine = len(jobs) == 1 and not _not_there(error)
             return [(False, error if mine else Unavailable(str(getattr(error, "orig", error))))] * len(jobs)
 

@@ -37,6 +37,10 @@ class Watched:
     def in_turn(self) -> bool:
         return self._db.in_turn
 
+    @property
+    def failures(self) -> int:
+        return self._db.failures
+
     async def read(self, work: Work[T]) -> T:
         return await self._db.read(work)
 

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import asyncpg
 import httpx
 import pytest
+from hub_away import read_only
 from hub_servers import enrol, hub_env, wait_until
 from hub_support import ADMIN, Postgres, RunningHub, running
 from sqlalchemy import select
@@ -104,20 +104,11 @@ async def test_a_postgresql_that_takes_no_writes_makes_the_hub_unready_too(tmp_p
             return bool((await hub.client.get("/readyz")).json() == WELL)
 
         assert await sent() == 200
-        await _read_only(url, "on")
+        await read_only(url, "on")
         assert await sent() == 503
         answer = await hub.client.get("/readyz")
         assert (answer.status_code, answer.json()) == (503, FULL)
         assert (await hub.client.get("/admin/devices", headers=ADMIN)).status_code == 200, "it is read as before"
-        await _read_only(url, "off")
+        await read_only(url, "off")
         await hub.until(ready, 30)
         assert await sent() == 200
-
-
-async def _read_only(url: str, value: str) -> None:
-    """What a PostgreSQL is that recovers, or that its keeper has made so; connections begin anew."""
-    name = url.rpartition("/")[2]
-    connection = await asyncpg.connect(url.replace(name, "postgres"))
-    await connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = {value}")
-    await connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = $1", name)
-    await connection.close()

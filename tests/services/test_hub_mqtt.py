@@ -19,7 +19,7 @@ from hub_waits import STATE, begun, wait
 from paho.mqtt.enums import CallbackAPIVersion
 from sqlalchemy import select
 
-from hub.store.tables import run_chunks
+from hub.store.tables import run_chunks, runs
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
@@ -144,6 +144,59 @@ async def test_what_is_to_be_acknowledged_and_finds_no_room_comes_again(site: Si
     await site.hub.until(all_stored, 120)
     assert arrivals is not site.hub.hub.mqtt._queue, "they were asked for again"
     assert site.hub.metric("hub_mqtt_refused_total", reason="queue full") == 0
+
+
+async def test_a_revoked_device_tells_nothing_more_of_its_runs(phone: tuple[RunningHub, FcmStandin]) -> None:
+    hub, _ = phone
+    await hub.enrol(fcm_token="token-1")
+    request_id = (await command(hub)).json()["request_id"]
+    topic = f"tablet/tablet-1/run/{request_id}"
+    await hub.hub.mqtt.dispatch(f"{topic}/chunk", b'{"seq":0,"data":"x"}', False)
+    assert (await hub.client.delete("/admin/devices/tablet-1", headers=ADMIN)).status_code == 200
+    await hub.hub.mqtt.dispatch(f"{topic}/chunk", b'{"seq":1,"data":"y"}', False)
+    await hub.hub.mqtt.dispatch(f"{topic}/result", b'{"outcome":"ok"}', False)
+    (run,) = await hub.rows(select(runs))
+    assert (run["status"], run["chunks"]) == ("running", 1)
+    assert hub.metric("hub_mqtt_refused_total", reason="device_revoked") == 2
+
+
+async def test_the_hub_says_that_it_has_its_broker_when_it_hears_what_comes(tmp_path: Path) -> None:
+    """The broker lets the hub in at once; that it will hear its subscriptions is held up."""
+    let_through, held_up = asyncio.Event(), asyncio.Event()
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_broker, to_broker = await asyncio.open_connection("127.0.0.1", broker.port)
+
+        async def answers() -> None:
+            writer.write(await from_broker.readexactly(4))  # CONNACK
+            first = await from_broker.readexactly(1)  # of the first SUBACK
+            held_up.set()
+            await let_through.wait()
+            writer.write(first)
+            await pipe(from_broker, writer)
+
+        async def pipe(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+            while data := await source.read(65_536):
+                sink.write(data)
+            sink.close()
+
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+            await asyncio.gather(answers(), pipe(reader, to_broker))
+
+    with Mosquitto(tmp_path) as broker:
+        server = await asyncio.start_server(proxy, "127.0.0.1", 0)
+        url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with server, running(tmp_path, f"sqlite:///{tmp_path}/hub.db", mqtt_url=url) as hub:
+            await asyncio.wait_for(held_up.wait(), 30)
+            assert hub.metric("hub_mqtt_connected") == 0
+            assert "mqtt" in (await hub.client.get("/readyz")).json()["problems"]
+            let_through.set()
+            await hub.until(lambda: hub.metric("hub_mqtt_connected") == 1, 30)
+            assert (await hub.client.get("/readyz")).json()["problems"] == {}
+            asked = wait(hub, device_id="fern", timeout=30)
+            await begun(hub)
+            await asyncio.to_thread(broker.publish, "plant/fern/state", STATE)
+            assert (await asked)["status"] == "success"
 
 
 async def test_a_result_by_mqtt_leaves_the_same_line_as_one_by_http(phone: tuple[RunningHub, FcmStandin]) -> None:

@@ -22,14 +22,14 @@ async def test_a_revoked_device_is_heard_but_counts_as_provisioned_for_nobody(
         assert (await wait(hub, device_id="gone", require_fresh=False))["status"] == "cached"
         assert (await hub.client.delete("/admin/devices/gone", headers=ADMIN)).status_code == 200
         for fresh in (True, False):
-            asked = [wait(hub, timeout=0.5, require_fresh=fresh, **who) for who in ({"device_id": "gone"}, {})]
+            asked = [wait(hub, timeout=2, require_fresh=fresh, **who) for who in ({"device_id": "gone"}, {})]
             await begun(hub, 2)
             await state(hub, "gone")
             assert [(await one)["status"] for one in asked] == ["timeout", "timeout"]
         told = [e for e in await events(tmp_path, hub, 13) if e["event"] == "state_message"]
         assert [(e["created"], e["waiters_notified"]) for e in told] == [(False, 0)] * 3
     async with running(tmp_path, database_url) as hub:
-        asked = wait(hub, device_id="gone", timeout=0.5, require_fresh=False)
+        asked = wait(hub, device_id="gone", timeout=2, require_fresh=False)
         await begun(hub)
         await state(hub, "gone")
         assert (await asked)["status"] == "timeout", "a restart does not forget that it was revoked"
@@ -54,8 +54,7 @@ async def with_broker(tmp_path: Path) -> AsyncIterator[tuple[RunningHub, Mosquit
     broker.start()
     try:
         async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", mqtt_url=broker.url) as hub:
-            await hub.until(lambda: "mqtt" not in hub.hub.problems)
-            await asyncio.sleep(0.2)
+            await hub.until(lambda: hub.metric("hub_mqtt_connected") == 1, 30)
             yield hub, broker
     finally:
         broker.stop()
@@ -81,8 +80,8 @@ async def test_subscriptions_are_kept_when_the_broker_comes_back(with_broker: tu
     assert (ready.status_code, "mqtt" in ready.json()["problems"]) == (200, True)
     assert (await wait(hub, timeout=0.1))["status"] == "timeout", "waits go on without the broker"
     await asyncio.to_thread(broker.start)
-    await hub.until(lambda: hub.metric("hub_mqtt_connected") == 1, 15)
-    asked = wait(hub, device_id="fern", timeout=10)
-    await asyncio.sleep(0.3)
+    await hub.until(lambda: hub.metric("hub_mqtt_connected") == 1, 30)
+    asked = wait(hub, device_id="fern", timeout=30)
+    await begun(hub)
     await asyncio.to_thread(broker.publish, "plant/fern/state", STATE)
     assert (await asked)["status"] == "success"

@@ -19,6 +19,7 @@ class OneByOne:
         self.groups: list[list[str]] = []
         self.running = self.most = 0
         self.closed = False
+        self.failures = 0
         self._turn = asyncio.Lock()
 
     async def write(self, work: Work[Any]) -> Any:
