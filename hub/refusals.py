@@ -23,6 +23,13 @@ FAIL_EVENTS: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 Answer = Callable[[Request, Any], Awaitable[JSONResponse]]
 
 
+def failure(error: Exception) -> tuple[str, str]:
+    """How the log tells that a request failed: the level, error for what is the fault of the hub, and a word."""
+    if isinstance(error, Refused):
+        return "error" if error.status >= 500 else "warning", error.code
+    return "error", "unavailable" if isinstance(error, Overloaded | Unavailable) else "error"
+
+
 async def _refused(_: Request, error: Refused) -> JSONResponse:
     return JSONResponse({"code": error.code, "detail": error.detail}, error.status, headers=error.headers)
 

@@ -15,8 +15,9 @@ from hub.context import record, request_id
 from hub.device_auth import find_device
 from hub.errors import Refused
 from hub.ids import last4
-from hub.refusals import APK_KEYS
+from hub.refusals import APK_KEYS, failure
 from hub.service import Hub, HubDep
+from hub.store import Overloaded, Unavailable
 
 router = APIRouter(tags=["apk"])
 
@@ -69,8 +70,9 @@ async def download(hub: HubDep, request: Request, build_type: BuildType = "debug
             "request_id": request_id(),
         }
         new = await hub.db.write(apk.downloaded(event, part))
-    except Refused as error:
-        record("apk.download.fail", "warning", **about, reason=error.code)
+    except Exception as error:
+        level, reason = failure(error)
+        record("apk.download.fail", level, **about, reason=reason)
         raise
     if new:
         hub.metrics.apk_downloads.labels(hub.metrics.build_type(build_type), by.source).inc()
@@ -138,7 +140,12 @@ async def upload(
 ) -> dict[str, Any]:
     """Upload a build: the APK is the body. The same upload again is the same build, and serves a retired one again."""
     values = {"version_code": version_code, "version_name": version_name, "build_type": build_type}
-    build = await hub.apk_files.add(request.stream(), values)
+    try:
+        build = await hub.apk_files.add(request.stream(), values)
+    except (Refused, Overloaded, Unavailable) as error:
+        level, reason = failure(error)
+        record("admin.apk.upload.fail", level, **values, reason=reason)
+        raise
     record("admin.apk.upload", build_id=build["build_id"], version_code=version_code, build_type=build_type)
     return build
 

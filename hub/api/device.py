@@ -14,6 +14,7 @@ from hub.errors import Refused
 from hub.heartbeat import Heartbeat
 from hub.hot import Hot
 from hub.ids import last4, new_token, parse_token
+from hub.refusals import failure
 from hub.service import HubDep
 
 router = APIRouter(prefix="/v1", tags=["devices"])
@@ -78,12 +79,15 @@ async def register(hub: HubDep, wanted: Register, request: Request) -> Registere
         token_denied(error)
         record("register.fail", "warning", **about, result=error.reason)
         raise error.answer() from None
-    except Refused as error:
-        record("register.fail", "warning", **about, result=error.code)
+    except Exception as error:
+        level, reason = failure(error)
+        record("register.fail", level, **about, result=reason)
         raise
     request.app.state.device_memory.forget()
     if created:
         hub.provisioning.states.admit(wanted.device_id)
+        if wanted.kind is not None:  # the rights of its broker account, when it has one, are of its kind
+            await hub.accounts.publish()
         record("sec.token.consume", reason="register", token_id=about["token_id"])
     record("register.success", **about, result="created" if created else "repeated")
     return Registered(device_id=wanted.device_id, device_token=own.text, created=created, request_id=request_id())

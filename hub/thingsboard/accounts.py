@@ -21,6 +21,7 @@ from hub.store import Database
 from hub.thingsboard import store
 
 log = structlog.get_logger()
+AGAIN_SECONDS: Final = 2.0
 ITERATIONS: Final = 10_000
 ITERATIONS_OF_LONG: Final = 1_000
 LONG: Final = 20
@@ -68,6 +69,7 @@ class Accounts:
         self._writing = asyncio.Lock()
         self._wanted = 0
         self._written = 0
+        self._again: asyncio.Task[None] | None = None
 
     def clean(self) -> None:
         """Remove what a hub that was killed left half written; to be called before anything is published."""
@@ -77,24 +79,44 @@ class Accounts:
                     partial.unlink()
 
     async def publish(self) -> None:
-        """Return when the file has everything that is in the database now. A failure is a problem that is shown."""
+        """Return when the file has everything that is in the database now.
+
+        A failure is a problem that is shown, until it went well again: it is tried every few seconds.
+        """
         if self._path is None:
             return
+        if not await self._publish(self._path) and self._again is None:
+            self._again = asyncio.create_task(self._until_well(self._path))
+
+    async def close(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            await asyncio.gather(self._again, return_exceptions=True)
+
+    async def _until_well(self, path: Path) -> None:
+        well = False
+        while not well:
+            await asyncio.sleep(AGAIN_SECONDS)
+            well = await self._publish(path)
+        self._again = None
+
+    async def _publish(self, path: Path) -> bool:
         self._wanted += 1
         mine = self._wanted
         async with self._writing:
             if self._written >= mine:
-                return
+                return True
             upto = self._wanted
             try:
                 accounts = await self._db.read(store.accounts())
-                await asyncio.to_thread(_write, self._path, accounts)
+                await asyncio.to_thread(_write, path, accounts)
             except Exception as error:
                 self._problems["broker accounts"] = f"they cannot be written: {error}"
                 log.error("broker_accounts.fail", reason=str(error))
-                return
+                return False
             self._problems.pop("broker accounts", None)
             self._written = upto
+            return True
 
 
 def _write(path: Path, accounts: list[dict[str, Any]]) -> None:

@@ -13,5 +13,8 @@ async def thingsboard(hub: Hub) -> AsyncIterator[None]:
     hub.accounts = Accounts(hub.db, hub.settings.broker_users_file, hub.problems)
     hub.accounts.clean()
     await hub.accounts.publish()
-    async with listener(hub):
-        yield
+    try:
+        async with listener(hub):
+            yield
+    finally:
+        await hub.accounts.close()

@@ -103,6 +103,34 @@ async def test_accounts_that_cannot_be_written_are_a_problem_that_is_shown(tmp_p
         assert "broker accounts" in ready["problems"]
 
 
+async def test_an_account_that_could_not_be_taken_away_at_once_is_taken_away(tmp_path: Path, database_url: str) -> None:
+    folder = tmp_path / "accounts"
+    folder.mkdir()
+    async with running(tmp_path, database_url, broker_users_file=folder / "hub.json") as hub:
+        await ask(hub, {**await new_key(hub), "deviceName": "eye", "token": "chosen-token-1"})
+        folder.rename(tmp_path / "away")
+        assert (await hub.client.delete("/admin/devices/eye", headers=ADMIN)).status_code == 200
+        assert "broker accounts" in (await hub.client.get("/readyz")).json()["problems"]
+        (tmp_path / "away").rename(folder)
+        assert [u["name"] for u in json.loads((folder / "hub.json").read_text())["users"]] == ["chosen-token-1"]
+        await hub.until(lambda: json.loads((folder / "hub.json").read_text()) == {"users": [], "roles": []}, 60)
+        await hub.until(lambda: "broker accounts" not in hub.hub.problems, 30)
+
+
+async def test_the_rights_of_an_account_follow_its_device_when_that_becomes_of_another_kind(
+    made: RunningHub, tmp_path: Path
+) -> None:
+    await ask(made, {**await new_key(made, kind="camera"), "deviceName": "eye", "token": "chosen-token-1"})
+
+    def topics() -> set[str]:
+        (role,) = json.loads((tmp_path / "hub.json").read_text())["roles"]
+        return {permission["topic"].split("/")[0] for permission in role["permissions"]}
+
+    assert topics() == {"camera"}
+    await made.enrol("eye", token=await made.new_token(device_id="eye"), kind="plant")
+    assert topics() == {"plant"}
+
+
 def _login(port: int, user: str, password: str, publish: str, subscribe: str) -> tuple[bool, bool, bool]:
     """Whether a broker lets a user in, hear `subscribe`, and whether what it publishes on `publish` arrives."""
     state: dict[str, Any] = {"in": None, "heard": None, "codes": None}
@@ -112,16 +140,19 @@ def _login(port: int, user: str, password: str, publish: str, subscribe: str) ->
     client.on_subscribe = lambda _c, _u, _m, codes, _p: state.update({"codes": codes})
     client.connect("127.0.0.1", port)
     client.loop_start()
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     while state["in"] is None and time.monotonic() < deadline:
         time.sleep(0.01)
     if not state["in"]:
         client.loop_stop()
         return False, False, False
     client.subscribe(subscribe, qos=1)
-    while state["codes"] is None and time.monotonic() < deadline:
+    while state["in"] and state["codes"] is None and time.monotonic() < deadline:
         time.sleep(0.01)
-    client.publish(publish, "probe", qos=1, retain=True).wait_for_publish(3)
+    if state["codes"] is None:
+        client.loop_stop()
+        return False, False, False
+    client.publish(publish, "probe", qos=1, retain=True).wait_for_publish(30)
     client.disconnect()
     client.loop_stop()
     heard: list[bytes] = []
@@ -131,10 +162,12 @@ def _login(port: int, user: str, password: str, publish: str, subscribe: str) ->
     admin.connect("127.0.0.1", port)
     admin.loop_start()
     admin.subscribe(publish, qos=1)
-    time.sleep(0.3)
+    admin.publish(publish, "the end", qos=1)
+    while b"the end" not in heard and time.monotonic() < deadline:
+        time.sleep(0.01)
     admin.disconnect()
     admin.loop_stop()
-    return True, not state["codes"][0].is_failure, heard == [b"probe"]
+    return True, not state["codes"][0].is_failure, heard == [b"probe", b"the end"]
 
 
 def _host_takes_over(folder: Path, broker: Mosquitto) -> None:
@@ -165,7 +198,6 @@ async def test_a_provisioned_device_logs_in_to_its_own_topics_and_a_revoked_one_
         async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", **given) as hub:
             key = await new_key(hub, kind="camera")
             basic = {"credentialsType": "MQTT_BASIC", "username": "eye", "password": "secret-1"}
-            began = time.monotonic()
             await ask(hub, {**key, "deviceName": "eye", **basic})
             _host_takes_over(tmp_path, broker)
             own = ("camera/eye/telemetry", "camera/eye/cmd/#")
@@ -173,8 +205,7 @@ async def test_a_provisioned_device_logs_in_to_its_own_topics_and_a_revoked_one_
             async def may() -> bool:
                 return await asyncio.to_thread(_login, broker.port, "eye", "secret-1", *own) == (True, True, True)
 
-            await hub.until(may, 5)
-            assert time.monotonic() - began < 5
+            await hub.until(may, 60)
             foreign = await asyncio.to_thread(
                 _login, broker.port, "eye", "secret-1", "camera/other/telemetry", "camera/eye/cmd/#"
             )
@@ -187,6 +218,6 @@ async def test_a_provisioned_device_logs_in_to_its_own_topics_and_a_revoked_one_
             async def may_not() -> bool:
                 return await asyncio.to_thread(_login, broker.port, "eye", "secret-1", *own) == (False, False, False)
 
-            await hub.until(may_not, 5)
+            await hub.until(may_not, 60)
     finally:
         await asyncio.to_thread(broker.stop)

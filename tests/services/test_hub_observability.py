@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hub_away import away
 from hub_fcm_standin import FcmStandin
 from hub_support import ADMIN, RunningHub, bearer, running
 from prometheus_client.parser import text_string_to_metric_families
@@ -15,6 +16,7 @@ from hub.store.tables import heartbeats
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = [pytest.mark.anyio, pytest.mark.services]
+APK = b"PK\x03\x04 an APK"
 COMMON = {
     "ts",
     "level",
@@ -166,3 +168,34 @@ async def test_lines_of_a_registration_have_every_key_and_the_alias_that_is_know
     assert [line["alias"] for line in hub.lines("register.request")] == ["Anna", "Anna", "Anna", "Berta", None]
     for event in ("register.request", "register.success", "register.fail"):
         assert all(set(line) >= keys for line in hub.lines(event)), event
+
+
+async def test_what_fails_for_the_hubs_own_sake_leaves_its_line_as_an_error(tmp_path: Path, database_url: str) -> None:
+    async with running(tmp_path, database_url, apk_dir=tmp_path / "apk") as hub:
+        build = {"version_code": 7, "version_name": "1.7", "build_type": "debug"}
+        assert (await hub.client.post("/admin/apk-builds", params=build, content=APK, headers=ADMIN)).status_code == 200
+        token = await hub.new_token()
+        async with away(hub, database_url):
+            refused = await hub.client.post("/v1/register", json={"device_id": "new", "token": token, "alias": "Anna"})
+            again = await hub.client.get("/v1/apk/download-latest", headers=bearer(token))
+            upload = {**build, "version_code": 8}
+            kept = await hub.client.post("/admin/apk-builds", params=upload, content=APK + b"8", headers=ADMIN)
+        assert [answer.status_code for answer in (refused, again, kept)] == [503, 503, 503]
+        about = {"level": "error", "status_code": 503, "token_id": token.partition(".")[0][-4:]}
+        (line,) = hub.lines("register.fail")
+        assert {**about, "device_id": "new", "alias": "Anna", "result": "unavailable"}.items() <= line.items()
+        (line,) = hub.lines("apk.download.fail")
+        assert {**about, **build, "source": "enrollment", "reason": "unavailable"}.items() <= line.items()
+        (line,) = hub.lines("admin.apk.upload.fail")
+        assert {**upload, "level": "error", "status_code": 503, "reason": "unavailable"}.items() <= line.items()
+        assert hub.lines("register.success") == hub.lines("apk.download") == []
+
+
+async def test_an_upload_that_finds_no_room_leaves_a_line(tmp_path: Path) -> None:
+    (tmp_path / "no folder").touch()
+    async with running(tmp_path, f"sqlite:///{tmp_path}/hub.db", apk_dir=tmp_path / "no folder") as hub:
+        build = {"version_code": 7, "version_name": "1.7", "build_type": "debug"}
+        answer = await hub.client.post("/admin/apk-builds", params=build, content=APK, headers=ADMIN)
+        assert (answer.status_code, answer.json()["code"]) == (507, "not_stored")
+        (line,) = hub.lines("admin.apk.upload.fail")
+        assert {**build, "level": "error", "status_code": 507, "reason": "not_stored"}.items() <= line.items()
