@@ -64,6 +64,9 @@ class Waits:
         return self._seen.get(device_id) if device_id is not None else self._newest
 
     def remember(self, seen: Seen) -> None:
+        """A retained message of a device that was seen is no news: it comes again with every connection."""
+        if seen.retained and seen.device_id in self._seen:
+            return
         self._seen[seen.device_id] = seen
         if self._newest is None or seen.at >= self._newest.at:
             self._newest = seen
