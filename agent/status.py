@@ -19,7 +19,7 @@ LAST_STEP = "rename the marker"
 INTERRUPTED = {
     "kind": "interrupted",
     "message": "the agent was ended in the middle of it",
-    "advice": f"Nothing was lost: as long as {MARKER} is there, the next start goes on with it",
+    "advice": f"Nothing was lost: the next start with {MARKER} in its place goes on with it",
 }
 UNDER_WAY = ("step", "retries", "last_failure")
 """What is told of an attempt until it is completed."""
