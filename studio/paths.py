@@ -13,5 +13,4 @@ PYINFRA: Final = ROOT / "pyinfra"
 HOST_ROOT: Final = PurePosixPath("/var/lib/sensor-pipeline")
 HOST_CURRENT: Final = HOST_ROOT / "current"
 HOST_STATE: Final = HOST_ROOT / "state"
-HOST_SECRETS: Final = HOST_ROOT / "secrets"
 HOST_EXTENSIONS: Final = HOST_ROOT / "extensions"
