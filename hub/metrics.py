@@ -1,4 +1,4 @@
-"""Every metric of the hub, with the seeds' names and labels, in one registry. Labels have a bounded set of values."""
+"""Every metric of the hub, in one registry, by the names the dashboards expect. Labels have a bounded set of values."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar

@@ -49,7 +49,7 @@ def test_the_defaults_that_are_listed_are_those_of_the_settings() -> None:
 
 
 def test_the_acceptance_tests_that_are_named_are_there() -> None:
-    rows = table("The observability milestone's acceptance tests")
+    rows = table("What the logs and metrics must show, and the test of each")
     code = "".join(path.read_text("utf-8") for path in Path("tests/services").glob("test_hub_*.py"))
     for asked, where in rows:
         named = re.findall(r"`(test_\w+)`", where)
