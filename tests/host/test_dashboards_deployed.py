@@ -13,7 +13,7 @@ from dashboards.lint_queries import selectors
 from dashboards.queries import expanded, targets
 from dashboards.recorded import EVERY_SECONDS
 from dashboards.recordings import CATALOGUE
-from lab.run import wait_for
+from lab.run import LabError, wait_for
 from studio.model import load_studio
 from studio.render.grafana import render
 from studio.render.recorded import GROUP
@@ -69,7 +69,7 @@ def test_what_the_dashboards_read_is_there(studio: StudioHost) -> None:
     elsewhere = VISITORS | FAULTS | NO_SENSOR
     assert elsewhere <= read()
     wanted = {name for name in read() - elsewhere if name not in CATALOGUE}
-    with suppress(AssertionError):
+    with suppress(LabError):
         wait_for("all that is read is stored", lambda: wanted <= stored(studio), seconds=90)
     assert wanted - stored(studio) == set()
     assert len(wanted) > 50
