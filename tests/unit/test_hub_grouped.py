@@ -12,14 +12,20 @@ from hub.store.grouped import GROUP, Grouped
 
 
 class OneByOne:
-    """A database that refuses one item, with all that are in its group; writes begin in turn, or side by side."""
+    """A database that refuses one item, with all that are in its group; writes begin in turn, or side by side.
+
+    None of them ends before `may_commit`.
+    """
 
     def __init__(self, *, in_turn: bool = True) -> None:
         self.in_turn = in_turn
         self.groups: list[list[str]] = []
         self.running = self.most = 0
         self.closed = False
+        self.away = 0
+        """So many groups find it away."""
         self.failures = 0
+        self.may_commit = asyncio.Event()
         self._turn = asyncio.Lock()
 
     async def write(self, work: Work[Any]) -> Any:
@@ -30,7 +36,7 @@ class OneByOne:
             self.most = max(self.most, self.running)
             try:
                 answers = work(None)  # type: ignore[arg-type]
-                await asyncio.sleep(0.01)  # the commit
+                await self.may_commit.wait()
                 return answers
             finally:
                 self.running -= 1
@@ -38,6 +44,9 @@ class OneByOne:
     def work(self, items: Sequence[str]) -> Work[list[str | Exception]]:
         def work(_: object) -> list[str | Exception]:
             self.groups.append(list(items))
+            if self.away:
+                self.away -= 1
+                raise Unavailable("away")
             if "away" in items:
                 raise Unavailable("the database is away")
             if "poison" in items:
@@ -54,6 +63,7 @@ async def _grouped(database: OneByOne, *pauses: Sequence[str]) -> list[Any]:
     for items in pauses:
         answers += [asyncio.create_task(grouped.store(item)) for item in items]
         await asyncio.sleep(0.001)
+    database.may_commit.set()
     return await asyncio.wait_for(asyncio.gather(*answers, return_exceptions=True), 60)
 
 
@@ -98,6 +108,7 @@ def test_without_its_database_a_group_is_not_tried_one_by_one(in_turn: bool) -> 
 async def _closed_and_opened() -> tuple[list[Any], list[Any]]:
     database = OneByOne()
     grouped: Grouped[str, str] = Grouped(database, database.work)  # type: ignore[arg-type]
+    database.may_commit.set()
     database.closed = True
     refused = await asyncio.gather(*map(grouped.store, "ab"), return_exceptions=True)
     database.closed = False
@@ -108,3 +119,23 @@ def test_a_database_that_takes_no_work_refuses_all_that_wait_and_then_works_agai
     refused, taken = asyncio.run(_closed_and_opened())
     assert [str(answer) for answer in refused] == ["closed", "closed"]
     assert taken == ["C", "D"]
+
+
+async def _insisting() -> tuple[OneByOne, list[Any]]:
+    """Two that insist and one that does not in a group that fails twice, and one of each that come behind it."""
+    database = OneByOne(in_turn=False)
+    database.may_commit.set()
+    database.away = 2
+    grouped: Grouped[str, str] = Grouped(database, database.work)  # type: ignore[arg-type]
+    asked = [grouped.store(item, insist=item.isalpha()) for item in ("a", "1", "b")]
+    tasks = [asyncio.create_task(one) for one in asked]
+    while database.away == 2:
+        await asyncio.sleep(0)
+    tasks += [asyncio.create_task(grouped.store(item, insist=item.isalpha())) for item in ("c", "2")]
+    return database, await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+
+
+def test_those_that_insist_are_stored_in_their_order_when_the_database_is_there_again() -> None:
+    database, answers = asyncio.run(_insisting())
+    assert [str(answer) for answer in answers] == ["A", "away", "B", "C", "away"]
+    assert database.groups == [["a", "1", "b"], ["a", "b", "c", "2"], ["a", "b", "c"]]
