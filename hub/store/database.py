@@ -15,7 +15,7 @@ Work = Callable[[Connection], T]
 
 
 class Overloaded(Exception):
-    """More writes are waiting than may wait; try again shortly."""
+    """More writes are waiting than may wait, or they stood in each other's way; try again shortly."""
 
 
 class Unavailable(Exception):

@@ -19,6 +19,8 @@ WAITING: Final = 20_000
 MIGRATION_LOCK: Final = 7_210_421
 NOT_THERE: Final = ("53", "57", "58", "25006")
 """How its codes begin when a disk is full, somebody intervenes, the system fails, or it may only be read."""
+ROLLED_BACK: Final = "40"
+"""Two writes stood in each other's way (a deadlock), and this one was taken back: the same again is well."""
 
 
 class PostgresDatabase:
@@ -101,6 +103,8 @@ class PostgresDatabase:
             code = str(getattr(error.orig, "sqlstate", None) or "")
             if error.connection_invalidated or code.startswith(NOT_THERE):
                 raise Unavailable(_told(error)) from error
+            if code.startswith(ROLLED_BACK):
+                raise Overloaded(_told(error)) from error
             raise
         finally:
             self._waiting -= 1

@@ -273,6 +273,21 @@ async def test_what_fails_in_postgresql_is_logged_without_what_was_to_be_stored(
                 assert hidden not in log
 
 
+@pytest.mark.parametrize("code", ["40P01", "40001"])
+async def test_what_postgresql_takes_back_is_to_be_tried_again_and_no_trouble_of_the_database(
+    tmp_path: Path, postgres: Postgres, code: str
+) -> None:
+    """A deadlock."""
+    async with running(tmp_path, postgres.new_database()) as hub:
+        await hub.hub.db.write(_failing_inserts(code))
+        asked = {"device_id": "tablet-1", "token": await hub.new_token()}
+        answer = await hub.client.post("/v1/register", json=asked)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+        assert (await hub.client.get("/readyz")).json() == {"status": "ok", "problems": {}}
+        await hub.hub.db.write(lambda conn: conn.execute(text("DROP TRIGGER broken ON devices")) and None)
+        assert (await hub.client.post("/v1/register", json=asked)).status_code == 200
+
+
 async def test_what_fails_in_sqlite_is_logged_without_what_was_to_be_stored(lite: RunningHub) -> None:
     secret, token = new_token(), await lite.new_token()
     fails = "CREATE TRIGGER broken BEFORE INSERT ON devices BEGIN SELECT RAISE(ABORT, 'it is broken'); END"
