@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,10 +25,15 @@ def event_log(tmp_path: Path) -> Iterator[tuple[EventLog, Path, list[int]]]:
     log.close()
 
 
-async def settled(log: EventLog) -> None:
-    while log.depth:
-        await asyncio.sleep(0.005)
-    await asyncio.sleep(0.05)
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(60):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+async def written(path: Path, count: int) -> None:
+    """Return when the file has so many lines."""
+    await until(lambda: path.exists() and path.read_bytes().count(b"\n") == count)
 
 
 @pytest.mark.parametrize("rotation", ["rename", "copytruncate"])
@@ -38,13 +43,13 @@ async def test_a_rotated_log_loses_no_line(event_log: tuple[EventLog, Path, list
     for n in range(100):
         log.write("state_message", {"n": n})
         if n == 49:
-            await settled(log)
+            await written(path, 50)
             if rotation == "rename":
                 path.rename(old)
             else:
                 old.write_bytes(path.read_bytes())
                 os.truncate(path, 0)
-    await settled(log)
+    await written(path, 50)
     lines = old.read_text().splitlines() + path.read_text().splitlines()
     assert [json.loads(line)["n"] for line in lines] == list(range(100))
     assert failed == []
@@ -53,18 +58,18 @@ async def test_a_rotated_log_loses_no_line(event_log: tuple[EventLog, Path, list
 async def test_a_full_disk_loses_whole_lines_and_counts_them(event_log: tuple[EventLog, Path, list[int]]) -> None:
     log, path, failed = event_log
     log.write("state_message", {"n": 0})
-    await settled(log)
+    await written(path, 1)
     size = path.stat().st_size
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, hard))
     try:
         for n in (1, 2):
             log.write("state_message", {"n": n})
-        await settled(log)
+        await until(lambda: sum(failed) == 2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     log.write("state_message", {"n": 3})
-    await settled(log)
+    await written(path, 2)
     assert [json.loads(line)["n"] for line in path.read_text().splitlines()] == [0, 3]
     assert sum(failed) == 2
 
