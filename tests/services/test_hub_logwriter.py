@@ -29,7 +29,7 @@ def test_a_stalled_stdout_drops_lines_keeps_errors_and_never_blocks() -> None:
         slowest = max(slowest, time.perf_counter() - began)
     for n in range(100):
         log.put(40, {"error": n})
-    assert slowest < 0.5
+    assert slowest < 10, "nobody reads: a put that waits would wait for ever"
     assert log.depth <= 1000
     assert log.dropped >= 4000
     got = bytearray()
@@ -103,7 +103,7 @@ def test_a_signal_at_the_first_moment_also_ends_it_in_order(tmp_path: Path) -> N
 def test_sigterm_writes_out_what_stdout_did_not_take_yet(tmp_path: Path) -> None:
     port = free_port()
     process, _ = _start(tmp_path, HUB_PORT=str(port), HUB_LOG_LEVEL="DEBUG")
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
         wait_until("it serves", lambda: client.get("/healthz").status_code == 200)
         for _ in range(600):
             client.get("/healthz").raise_for_status()
