@@ -50,7 +50,7 @@ class Broker:
     def start(self) -> None:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen([mosquitto(), "-c", self._settings], stdout=log, stderr=log)
-        until(lambda: _answers(self.port), 10)
+        until(lambda: _answers(self.port), 60)
 
     def reload(self) -> None:
         """Read passwords and rights again."""
@@ -105,10 +105,12 @@ class Listener:
         return [payload for heard, payload, _ in list(self.heard) if heard == topic]
 
     def say(self, topic: str, payload: str, *, retain: bool = False) -> None:
-        self._client.publish(topic, payload, 1, retain).wait_for_publish(5)
+        sent = self._client.publish(topic, payload, 1, retain)
+        sent.wait_for_publish(30)
+        assert sent.is_published(), "the broker did not take it"
 
     def wait(self) -> None:
-        assert self._up.wait(10), "the listener is not connected"
+        assert self._up.wait(60), "the listener is not connected"
 
     def __enter__(self) -> "Listener":
         self._client.loop_start()

@@ -31,8 +31,8 @@ def tmp_path() -> Iterator[Path]:
 class Bench:
     """Commands without a connection: what would be said stays in the outbox."""
 
-    def __init__(self, folder: Path, **commands: list[str]) -> None:
-        known = {name: {"argv": argv, "timeout_seconds": 1.5} for name, argv in commands.items()}
+    def __init__(self, folder: Path, timeout: float = 30, **commands: list[str]) -> None:
+        known = {name: {"argv": argv, "timeout_seconds": timeout} for name, argv in commands.items()}
         values = {
             "device_name": NAME,
             "mqtt": {"server": "mqtt://127.0.0.1", "username": "t"},
@@ -51,26 +51,26 @@ class Bench:
         topic = f"camera/{NAME}/run/{request}/{use}"
         return [json.loads(payload) for _, said, payload in self.outbox.after(0, 10**6) if said == topic]
 
-    def result(self, request: str, seconds: float = 10) -> dict[str, Any]:
+    def result(self, request: str, seconds: float = 60) -> dict[str, Any]:
         until(lambda: self.said(request, "result"), seconds)
         return self.said(request, "result")[0]
 
 
 def test_output_arrives_while_the_command_runs_and_a_result_ends_it(tmp_path: Path, broker: Broker) -> None:
-    slow = {"slow": {"argv": ["sh", "-c", "echo one; sleep 1.5; echo two >&2"]}}
+    slow = {"slow": {"argv": ["sh", "-c", "echo one; sleep 5; echo two >&2"]}}
     configured(tmp_path, broker.port, commands=slow)
     run = f"camera/{NAME}/run/r-1"
     with Listener(broker.port) as listener, program(tmp_path):
-        until(lambda: listener.of(f"camera/{NAME}/telemetry"), 15)
+        until(lambda: listener.of(f"camera/{NAME}/telemetry"), 60)
         listener.say(f"camera/{NAME}/cmd/slow", '{"request_id": "r-1", "action": "slow"}')
-        until(lambda: listener.of(f"{run}/chunk"), 10)
+        until(lambda: listener.of(f"{run}/chunk"), 60)
         assert not listener.of(f"{run}/result"), "the first output came before the end"
-        until(lambda: listener.of(f"{run}/result"), 10)
+        until(lambda: listener.of(f"{run}/result"), 60)
     chunks = [json.loads(payload) for payload in listener.of(f"{run}/chunk")]
     assert [(c["seq"], c["data"]) for c in chunks] == [(0, "one\n"), (1, "two\n")]
     (result,) = (json.loads(payload) for payload in listener.of(f"{run}/result"))
     assert result["outcome"] == "ok"
-    assert 1400 < result["data"].pop("duration_ms") < 8000
+    assert 4900 < result["data"].pop("duration_ms") < 60_000
     assert result["data"] == {"exit_code": 0, "bytes": 8, "chunks": 2}
 
 
@@ -79,9 +79,9 @@ def test_a_retained_command_is_not_run(tmp_path: Path, broker: Broker) -> None:
     with Listener(broker.port) as listener:
         listener.say(f"camera/{NAME}/cmd/touch", '{"request_id": "r-2", "action": "touch"}', retain=True)
         with program(tmp_path):
-            until(lambda: listener.of(f"camera/{NAME}/telemetry"), 15)
+            until(lambda: listener.of(f"camera/{NAME}/telemetry"), 60)
             listener.say(f"camera/{NAME}/cmd/ping", '{"request_id": "r-3", "action": "ping"}')
-            until(lambda: listener.of(f"camera/{NAME}/run/r-3/result"), 10)
+            until(lambda: listener.of(f"camera/{NAME}/run/r-3/result"), 60)
         listener.say(f"camera/{NAME}/cmd/touch", "", retain=True)
     assert not (tmp_path / "touched").exists()
     assert not listener.of(f"camera/{NAME}/run/r-2/result")
@@ -119,7 +119,7 @@ def test_the_same_request_again_is_answered_and_not_run_again(tmp_path: Path) ->
     bench.ask("a", "count")
     first = bench.result("a")
     bench.ask("a", "count")
-    until(lambda: len(bench.said("a", "result")) == 2, 5)
+    until(lambda: len(bench.said("a", "result")) == 2, 30)
     assert bench.said("a", "result") == [first, first]
     assert (tmp_path / "runs").read_text() == "x\n"
     bench.outbox.close()
@@ -138,18 +138,18 @@ def test_thingsboards_numbers_begin_anew_with_each_session_and_are_no_repetition
 
 
 def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
-    bench = Bench(tmp_path, stuck=["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; wait"])
+    bench = Bench(tmp_path, timeout=1.5, stuck=["sh", "-c", f"sleep 60 & echo $! > {tmp_path}/pid; wait"])
     bench.ask("a", "stuck")
     result = bench.result("a")
     assert (result["outcome"], result["message"]) == ("error", "timeout: killed after 1.5 s")
     child = int((tmp_path / "pid").read_text())
-    until(lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split(), 5)
+    until(lambda: not Path(f"/proc/{child}").exists() or "Z" in Path(f"/proc/{child}/stat").read_text().split(), 30)
 
 
 def test_endless_output_is_cut_and_the_result_says_so(tmp_path: Path) -> None:
     bench = Bench(tmp_path, much=["head", "-c", str(3 * MOST_OUTPUT), "/dev/zero"])
     bench.ask("a", "much")
-    result = bench.result("a", 20)
+    result = bench.result("a")
     assert result["outcome"] == "ok"
     assert (result["data"]["bytes"], result["data"]["truncated"]) == (3 * MOST_OUTPUT, True)
     chunks = bench.said("a", "chunk")

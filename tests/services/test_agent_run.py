@@ -4,6 +4,7 @@ import itertools
 import json
 import signal
 import socket
+import statistics
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,33 +32,33 @@ def tmp_path() -> Iterator[Path]:
 
 def test_readings_arrive_at_their_interval_with_the_time_they_were_taken(tmp_path: Path, broker: Broker) -> None:
     with Listener(broker.port, TELEMETRY) as listener, program(configured(tmp_path, broker.port)):
-        until(lambda: len(listener.of(TELEMETRY)) >= 5, 15)
+        until(lambda: len(listener.of(TELEMETRY)) >= 15, 60)
     readings = [json.loads(payload) for payload in listener.of(TELEMETRY)]
     assert set(readings[0]) == {"temp_max", "temp_min", "temp_mean", "ts"}
     assert abs(readings[-1]["ts"] / 1000 - time.time()) < 10
     gaps = [b["ts"] - a["ts"] for a, b in itertools.pairwise(readings)]
     assert all(gap > 0 for gap in gaps)
-    assert 150 < sum(gaps) / len(gaps) < 400
+    assert 150 < statistics.median(gaps) < 400
 
 
 def test_the_state_is_retained_and_says_offline_when_it_is_stopped(tmp_path: Path, broker: Broker) -> None:
     with Listener(broker.port, STATE) as listener:
         with program(configured(tmp_path, broker.port)) as process:
-            until(lambda: "online" in "".join(listener.of(STATE)), 15)
+            until(lambda: "online" in "".join(listener.of(STATE)), 60)
             with Listener(broker.port, STATE) as late:
-                until(lambda: late.heard, 5)
+                until(lambda: late.heard, 30)
             assert late.heard[0][2], "a late listener hears the retained state"
             process.send_signal(signal.SIGTERM)
-            assert process.wait(10) == 0
-        until(lambda: "offline" in listener.of(STATE)[-1], 5)
+            assert process.wait(30) == 0
+        until(lambda: "offline" in listener.of(STATE)[-1], 30)
         assert abs(json.loads(listener.of(STATE)[-1])["ts"] / 1000 - time.time()) < 30
 
 
 def test_the_broker_says_offline_for_an_agent_that_was_killed(tmp_path: Path, broker: Broker) -> None:
     with Listener(broker.port, STATE) as listener, program(configured(tmp_path, broker.port)) as process:
-        until(lambda: listener.of(STATE) and json.loads(listener.of(STATE)[-1])["state"] == "online", 15)
+        until(lambda: listener.of(STATE) and json.loads(listener.of(STATE)[-1])["state"] == "online", 60)
         process.kill()
-        until(lambda: json.loads(listener.of(STATE)[-1])["state"] == "offline", 5)
+        until(lambda: json.loads(listener.of(STATE)[-1])["state"] == "offline", 30)
         assert "ts" not in json.loads(listener.of(STATE)[-1]), "when the connection was lost is not known beforehand"
 
 
@@ -65,7 +66,7 @@ def test_it_is_ready_and_feeds_the_watchdog(tmp_path: Path, broker: Broker) -> N
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         address = f"\0agent-test-{time.monotonic_ns()}"
         systemd.bind(address)
-        systemd.settimeout(15)
+        systemd.settimeout(60)
         with program(configured(tmp_path, broker.port), notify="@" + address[1:]) as process:
             assert [systemd.recv(100) for _ in range(3)] == [b"READY=1", b"WATCHDOG=1", b"WATCHDOG=1"]
             process.terminate()
@@ -80,7 +81,7 @@ def test_a_malformed_provision_json_is_told_and_the_existing_configuration_used(
     (tmp_path / "provision.txt").touch()
     (tmp_path / "provision.json").write_text("{")
     with Listener(broker.port, TELEMETRY) as listener, program(tmp_path) as process:
-        until(lambda: listener.of(TELEMETRY), 15)
+        until(lambda: listener.of(TELEMETRY), 60)
         process.terminate()
         assert process.stderr is not None
         events = [json.loads(line) for line in process.stderr]
@@ -93,7 +94,7 @@ def test_a_malformed_provision_json_is_told_and_the_existing_configuration_used(
 
 def test_without_any_configuration_it_ends_with_what_is_missing(tmp_path: Path) -> None:
     with program(tmp_path) as process:
-        assert process.wait(15) == 3
+        assert process.wait(60) == 3
         assert process.stderr is not None
         told = json.loads(process.stderr.readlines()[-1])
     assert (told["event"], told["kind"], told["exit_code"]) == ("ended", "input", 3)
@@ -102,7 +103,7 @@ def test_without_any_configuration_it_ends_with_what_is_missing(tmp_path: Path) 
 
 
 def test_from_the_marker_to_readings_on_thingsboard_unchanged(tmp_path: Path) -> None:
-    """The whole way on ThingsBoard's own topics, within the seed's 30 seconds."""
+    """The whole way on ThingsBoard's own topics, within 30 seconds."""
     with ThingsboardStandin({"key": "secret"}) as server:
         directory = prepare(tmp_path / "device", server)
         request = json.loads((directory / "provision.json").read_text())
@@ -115,7 +116,7 @@ def test_from_the_marker_to_readings_on_thingsboard_unchanged(tmp_path: Path) ->
             assert time.monotonic() - begun < 30
             (name,) = server.devices
             until(lambda: server.send(name, "v1/devices/me/rpc/request/7", b'{"method": "ping", "params": {}}') or any(
-                topic == "v1/devices/me/rpc/response/7" for _, topic, _ in server.published), 10)  # fmt: skip
+                topic == "v1/devices/me/rpc/response/7" for _, topic, _ in server.published), 60)  # fmt: skip
         heard = {topic: json.loads(payload) for _, topic, payload in server.published}
         assert all("temp_max" in sample.values and "ts" not in sample.values for sample in server.telemetry)
         assert heard["v1/devices/me/attributes"]["state"] == "offline"
