@@ -46,7 +46,7 @@ class Mosquitto:
         self._process = subprocess.Popen(
             [_program(), "-c", str(self._config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             probe = paho.Client(CallbackAPIVersion.VERSION2)
             try:
@@ -81,7 +81,9 @@ class Mosquitto:
         client.connect("127.0.0.1", self.port)
         client.loop_start()
         try:
-            client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(5)
+            sent = client.publish(topic, payload, qos=1, retain=retain)
+            sent.wait_for_publish(30)
+            assert sent.is_published(), "the broker did not take it"
         finally:
             client.disconnect()
             client.loop_stop()

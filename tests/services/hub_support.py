@@ -65,14 +65,14 @@ class RunningHub:
         """The lines of the log so far, of one event or all."""
         mark = secrets.token_hex(8)
         self.writer.put(40, {"event": "mark", "mark": mark})
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             text = self._log_file.read_text()
             if mark in text:
                 found = [json.loads(line) for line in text.splitlines()]
                 return [line for line in found if line["event"] == event or (event is None and line["event"] != "mark")]
             time.sleep(0.005)
-        raise AssertionError("the log was not written within 10 s")
+        raise AssertionError("the log was not written within 60 s")
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of a sample, 0 when it is not there."""
@@ -94,7 +94,7 @@ class RunningHub:
     async def rows(self, statement: Any) -> list[dict[str, Any]]:
         return await self.hub.db.read(lambda conn: [dict(row) for row in conn.execute(statement).mappings()])
 
-    async def until(self, condition: Any, seconds: float = 10) -> None:
+    async def until(self, condition: Any, seconds: float = 60) -> None:
         """Wait for a condition; fails after `seconds`."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:

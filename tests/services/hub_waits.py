@@ -12,7 +12,7 @@ STATE = b'{"moisture": 41}'
 
 def wait(hub: RunningHub, **body: Any) -> "asyncio.Task[dict[str, Any]]":
     async def ask() -> dict[str, Any]:
-        answer = await hub.client.post("/provision/wait", json={"method": "ble", "timeout": 5, **body}, headers=ADMIN)
+        answer = await hub.client.post("/provision/wait", json={"method": "ble", "timeout": 30, **body}, headers=ADMIN)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
