@@ -1,7 +1,8 @@
 """Days of a studio's life as stored series: what its devices sent and what its parts said of themselves.
 
-A clean life: the furnaces hold what they are set to, follow it up in the morning and down at night, lose a little at
-each gather, and the annealer follows its curve. What goes wrong is put into it by `Life.trouble`.
+A clean life: the furnaces hold what they are set to, follow it up in the morning and down at night, when their burners
+come and go, lose a little at each gather, and the annealer follows its curve. What goes wrong is put into it by
+`Life.trouble`.
 """
 
 import json
@@ -70,6 +71,12 @@ def _set_point(at: float) -> float:
     return IDLE + (WORKING - IDLE) * max(0.0, min(1.0, hour - 6, 21 - hour))
 
 
+def _burner(at: float) -> float:
+    """Called all the time while the furnace works; to hold what it idles at, three of five minutes."""
+    working = 6 <= at % DAY / HOUR < 21
+    return 1.0 if working or at % 300 < 180 else 0.0
+
+
 def _gather(at: float) -> float:
     """What an opened door costs: 18 °C in a minute, back within two more; every ten minutes of the working day."""
     since = at % 600
@@ -101,12 +108,13 @@ def _devices(studio: Studio, life: Life) -> None:
             return round(_set_point(at) + _gather(at) + (noise(at) or 0.0), 2)
 
         life.series[f"temp {furnace.id}"] = Series({"__name__": "furnace_furnace_temp", **shared}, step, temperature)
-        life.series[f"burner {furnace.id}"] = Series({"__name__": "furnace_burner", **shared}, step, lambda _: 1.0)
+        life.series[f"burner {furnace.id}"] = Series({"__name__": "furnace_burner", **shared}, step, _burner)
         if furnace.flame_voltage is not None:
             flicker = _noise(f"{furnace.id} flame", 0.05)
 
             def volts(at: float, flicker: Value = flicker) -> float:
-                return round(3.5 + 0.1 * math.sin(at / 7) + (flicker(at) or 0.0), 3)
+                burning = 3.45 * _burner(at) + 0.05
+                return round(burning + 0.1 * math.sin(at / 7) + (flicker(at) or 0.0), 3)
 
             life.series[f"flame {furnace.id}"] = Series({"__name__": "furnace_flame_voltage", **shared}, step, volts)
         for name, limit in (("low", furnace.low_celsius), ("high", furnace.high_celsius)):

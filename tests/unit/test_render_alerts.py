@@ -108,9 +108,10 @@ LONG = {"HostMetricsMissing": "10m", "FurnaceNoDataExpected": "15m", "FurnaceLim
 def test_every_rule_on_absence_or_on_up_waits_for_a_start() -> None:
     looks = {a.name: a for a in ENTRIES if re.search(r"\babsent|\bunless\b|\bup\{|_connected\b", a.expr)}
     without = {name: a.hold for name, a in looks.items() if a.absence is None}
-    # SinkStalled needs that something is received, and Vector sends it on at once; FlameErratic that a flame is seen.
+    # SinkStalled needs that something is received, and Vector sends it on at once; the others that a flame is seen.
     # StorageReadOnly waits for one sample, which comes within a quarter of a minute of a start.
-    short = {"SinkStalled": "1m", "FlameErratic": "<<window>>", "StorageReadOnly": "1m"}
+    flames = {"FlameErratic": "<<window>>", "FlameAnomaly": "10m", "FlameDrift": "1h"}
+    short = {**flames, "SinkStalled": "1m", "StorageReadOnly": "1m"}
     assert without == {**LONG, **short}
 
 
