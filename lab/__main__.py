@@ -10,10 +10,14 @@ from lab import build, guest, state
 from lab.host import LabHost, all_hosts
 from lab.run import LabError, say
 
+EXIT_CODES = "Exit codes: 0 fine (down also of a host that is not there), 1 failed, 2 bad input."
+
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    top = argparse.ArgumentParser(prog="python -m lab", description="Throwaway Debian 13 hosts to deploy a studio to.")
+    top = argparse.ArgumentParser(
+        prog="python -m lab", description="Throwaway Debian 13 hosts to deploy a studio to.", epilog=EXIT_CODES
+    )
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, text: str, *, host: bool = True) -> argparse.ArgumentParser:

@@ -189,6 +189,8 @@ def main(argv: list[str] | None = None) -> int:
             plain_run.down()
             if state.folder(NAME).exists():
                 host.down()
+        elif (args.json or args.trouble or args.well) and state.load(NAME) is None:
+            raise LabError("there is no demo's host; make it: studio demo")
         elif args.json:
             print(json.dumps({"name": NAME, "address": host.address, "ports": host.info.ports}))
         elif args.trouble or args.well:

@@ -186,18 +186,25 @@ def rollback(
 @app.command(
     epilog=examples(
         "studio demo",
-        "studio demo --trouble main=flame-out    (or erratic, stuck, silent, junk)",
+        "studio demo --trouble main=flame-out",
         "studio demo --well                      all furnaces are well again",
         "studio demo --json                      where the running demo is",
         "studio demo --down",
-    ),
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
 )
-def demo(context: typer.Context) -> None:
-    """Build and boot a throwaway host on this machine, deploy a studio to it, feed it, and show it (--down ends it)."""
+def demo(
+    trouble: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FURNACE=TROUBLE", help="give a furnace flame-out, erratic, stuck, silent or junk"),
+    ] = None,
+    well: Annotated[bool, typer.Option("--well", help="all furnaces are well again")] = False,
+    json: Annotated[bool, typer.Option("--json", help="only tell where the running demo is, for programs")] = False,
+    down: Annotated[bool, typer.Option("--down", help="stop the demo and remove every trace of it")] = False,
+) -> None:
+    """Build and boot a throwaway host on this machine, deploy a studio to it, feed it, and show it."""
     from studio.cli import demo
 
-    demo.demo(context.args)
+    demo.demo(trouble or [], well=well, as_json=json, down=down)
 
 
 def run(arguments: list[str] | None = None) -> int:

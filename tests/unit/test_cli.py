@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lab import __main__ as lab_commands
+from lab import demo
 from studio.cli import app as commands
 from studio.cli import chosen
 from studio.cli.app import run
@@ -185,3 +187,34 @@ def test_the_exception_for_programs_has_every_problem(bad: Path) -> None:
     with pytest.raises(InventoryError) as caught:
         chosen.studio(str(bad))
     assert len(caught.value.problems) == 2
+
+
+def test_the_demos_options_are_named_and_reach_the_lab(capsys: Output, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+
+    def lab(argv: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        asked.append(argv[1:])
+        return subprocess.CompletedProcess(argv, 1)
+
+    assert run(["demo", "--help"]) == 0
+    options = capsys.readouterr().out.partition("Examples")[0]
+    assert all(option in options for option in ("--trouble", "--well", "--json", "--down"))
+    monkeypatch.setattr(subprocess, "run", lab)
+    assert run(["demo", "--trouble", "main=stuck", "--trouble", "hole=junk", "--well"]) == 1
+    assert run(["demo", "--json"]) == 1
+    assert run(["demo", "--dwon"]) == 2
+    begin = ["-m", "lab", "demo"]
+    assert asked == [[*begin, "--trouble=main=stuck", "--trouble=hole=junk", "--well"], [*begin, "--json"]]
+
+
+@pytest.mark.parametrize("option", ["--json", "--well", "--trouble=main=stuck"])
+def test_what_needs_a_demo_says_how_to_make_one(
+    option: str, tmp_path: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LAB_DIR", str(tmp_path))
+    assert demo.main([option]) == 1
+    assert capsys.readouterr().err == "demo: there is no demo's host; make it: studio demo\n"
+
+
+def test_the_labs_help_says_its_exit_codes() -> None:
+    assert "Exit codes: 0 fine" in " ".join(lab_commands.parser().format_help().split())
