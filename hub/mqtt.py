@@ -81,7 +81,6 @@ class MqttLink:
         while True:
             began = time.monotonic()
             try:
-                problems.setdefault("mqtt", "connecting to the broker")
                 async with self._connection() as client:
                     await self._subscribe(client, problems)
                     self._client = client
@@ -137,7 +136,7 @@ class MqttLink:
             codes: Any = await client.subscribe(topic_filter, qos=1, timeout=CONNECT_SECONDS)
             if any(getattr(code, "value", code) >= 128 for code in codes):
                 denied.append(topic_filter)
-        problems.pop("mqtt")
+        problems.pop("mqtt", None)
         if denied:
             problems["mqtt"] = f"the broker does not let the hub subscribe {', '.join(denied)}"
             log.warning("mqtt.subscription.denied", topics=denied)

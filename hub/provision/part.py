@@ -65,6 +65,7 @@ async def mqtt_link(hub: Hub) -> AsyncIterator[None]:
     if not hub.settings.mqtt_url:
         yield
         return
+    hub.problems["mqtt"] = "connecting to the broker"
     linking = asyncio.create_task(hub.mqtt.run(hub.problems))
     try:
         yield
