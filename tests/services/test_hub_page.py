@@ -283,6 +283,8 @@ def test_the_page_says_that_there_are_more_devices_and_waits_than_it_shows(brows
         page.reload()
         expect(page.locator("#devices")).to_contain_text("500 more are not shown here.", timeout=30_000)
         expect(page.locator("#waits")).to_contain_text("7 more are not shown here.")
+        page.unroute_all(behavior="wait")  # it asks again and again, and the hub goes
+        page.close()
 
 
 def test_a_wrong_token_is_told_and_the_page_stays_shut(browser: Browser, studio: httpx.Client) -> None:
