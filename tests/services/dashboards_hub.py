@@ -24,7 +24,6 @@ def hub(folder: Path, port: int, broker: int) -> Iterator[httpx.Client]:
         "HUB_MQTT_URL": f"mqtt://hub@127.0.0.1:{broker}",
         "HUB_FCM_CREDENTIALS_FILE": str(fcm.credentials),
         "HUB_FCM_URL": fcm.url,
-        "HUB_RUN_TIMEOUT": "1",
         "HUB_RATE_PROVISION": "100000",
     }
     try:
