@@ -81,7 +81,8 @@ class Accounts:
     async def publish(self) -> None:
         """Return when the file has everything that is in the database now.
 
-        A failure is a problem that is shown, until it went well again: it is tried every few seconds.
+        A failure is a problem that is shown, until it went well again: it is tried every few seconds,
+        which is logged no more.
         """
         if self._path is None:
             return
@@ -97,10 +98,10 @@ class Accounts:
         well = False
         while not well:
             await asyncio.sleep(AGAIN_SECONDS)
-            well = await self._publish(path)
+            well = await self._publish(path, again=True)
         self._again = None
 
-    async def _publish(self, path: Path) -> bool:
+    async def _publish(self, path: Path, *, again: bool = False) -> bool:
         self._wanted += 1
         mine = self._wanted
         async with self._writing:
@@ -112,7 +113,8 @@ class Accounts:
                 await asyncio.to_thread(_write, path, accounts)
             except Exception as error:
                 self._problems["broker accounts"] = f"they cannot be written: {error}"
-                log.error("broker_accounts.fail", reason=str(error))
+                if not again:
+                    log.error("broker_accounts.fail", reason=str(error))
                 return False
             self._problems.pop("broker accounts", None)
             self._written = upto
