@@ -7,6 +7,8 @@ import httpx
 from hub_support import ADMIN_TOKEN
 from playwright.sync_api import Browser, Page, expect
 
+expect.set_options(timeout=30_000)
+
 ARTIFACTS = Path(__file__).parents[2] / "out" / "hub-page"
 PHONE = {"width": 390, "height": 844}
 DESK = {"width": 1280, "height": 900}
@@ -17,7 +19,7 @@ def logged_in(browser: Browser, client: httpx.Client, viewport: Any) -> Page:
     page.goto(str(client.base_url))
     page.get_by_label("Admin token").fill(ADMIN_TOKEN)
     page.get_by_role("button", name="Log in").click()
-    expect(page.locator("#link")).to_have_text("live", timeout=15_000)
+    expect(page.locator("#link")).to_have_text("live")
     return page
 
 
