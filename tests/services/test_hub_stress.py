@@ -80,7 +80,6 @@ def test_a_stdout_that_stalls_for_a_minute_costs_lines_and_nothing_else(tmp_path
         device = enrol(client, "tablet-1")
         for n in range(20):
             enrol(client, f"gone-{n}")
-        before = p95(beats(client, device, 5))
         reader.reading.clear()
         memory = hub.megabytes()
         taken = beats(client, device, 5)
@@ -88,17 +87,24 @@ def test_a_stdout_that_stalls_for_a_minute_costs_lines_and_nothing_else(tmp_path
             client.delete(f"/admin/devices/gone-{n}").raise_for_status()
         wait_until("lines are dropped", lambda: beats(client, device, 1) and metric(client, "hub_log_dropped_lines"))
         taken += beats(client, device, STALL_SECONDS - 5)
+        wait_until(
+            "more is dropped than waits",
+            lambda: beats(client, device, 1) and metric(client, "hub_log_dropped_lines") > LINES,
+        )
         dropped, queued = metric(client, "hub_log_dropped_lines"), metric(client, "hub_log_queue_lines")
         grown = hub.megabytes() - memory
         reader.reading.set()
         wait_until("the log is written", lambda: metric(client, "hub_log_queue_lines") < 10)
-        written = reader.events()
+        assert hub.process is not None
+        hub.process.terminate()
+        reader.join(60)
+    written = reader.events()
     errors = [line for line in written if line["level"] == "error"]
     assert [line["event"] for line in errors] == ["broker_accounts.fail"] * 21, "one at the start, one a revoked device"
     assert dropped > LINES
     assert queued <= 2 * LINES
     assert grown < 30, "megabytes"
-    assert p95(taken) < 2 * before + 25, (before, p95(taken))
+    assert p95(taken) < 1000, "milliseconds; who waits for stdout waits the whole minute"
 
 
 @contextlib.contextmanager
