@@ -103,7 +103,7 @@ async def test_old_heartbeats_go_and_young_ones_stay(hub: RunningHub) -> None:
         await hub.client.post("/v1/heartbeat", json={"status": "ok", "heartbeat_id": name}, headers=headers)
     old = update(heartbeats).where(heartbeats.c.heartbeat_id == "old").values(received_at=1)
     await hub.hub.db.write(lambda conn: conn.execute(old) and None)
-    assert await retention.clean(hub.hub) == 1
+    await retention.clean(hub.hub)
     assert [r["heartbeat_id"] for r in await hub.rows(select(heartbeats))] == ["young"]
 
 
@@ -117,7 +117,7 @@ async def test_old_runs_go_with_their_chunks_but_not_those_in_progress(hub: Runn
             conn.execute(run_chunks.insert().values(request_id=name, **chunk))
 
     await hub.hub.db.write(work)
-    assert await retention.clean(hub.hub) == 1
+    await retention.clean(hub.hub)
     assert {r["request_id"] for r in await hub.rows(select(runs))} == {"going", "young"}
     assert {r["request_id"] for r in await hub.rows(select(run_chunks))} == {"going", "young"}
 
