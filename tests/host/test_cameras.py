@@ -143,7 +143,8 @@ def test_what_was_changed_on_the_camera_is_put_right(installed: Site) -> None:
 )
 def test_a_deploy_killed_anywhere_is_finished_by_the_next(site: Site, when: str) -> None:
     site.command("remove", "lab")
-    watch = f"until test -e {when}; do sleep 0.02; done; pkill -9 -f 'devicectl.cli|sshd-session: artist'"
+    # Not the watch itself, whose words these are: systemd would end pkill with it.
+    watch = f"until test -e {when}; do sleep 0.02; done; pkill -9 -f '[d]evicectl.cli|[s]shd-session: artist'"
     site.camera.exec(["systemd-run", "--quiet", "--collect", "timeout", "120", "bash", "-c", watch])
     assert site.command("deploy", "lab", check=False).returncode == 1
     site.command("deploy", "lab")
@@ -153,7 +154,7 @@ def test_a_deploy_killed_anywhere_is_finished_by_the_next(site: Site, when: str)
 
 
 def test_a_camera_whose_account_ended_in_a_killed_deploy_gets_one_by_the_next(installed: Site) -> None:
-    watch = f"until test -e {DATA}/provision.txt; do sleep 0.02; done; pkill -9 -f 'sshd-session: artist'"
+    watch = f"until test -e {DATA}/provision.txt; do sleep 0.02; done; pkill -9 -f '[s]shd-session: artist'"
     installed.camera.exec(["systemd-run", "--quiet", "--collect", "timeout", "120", "bash", "-c", watch])
     assert installed.command("deploy", "lab", "--again", CAMERA, check=False).returncode == 1
     assert "an earlier provisioning is unfinished" in installed.table(installed.command("deploy", "lab"))

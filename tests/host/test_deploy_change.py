@@ -15,7 +15,7 @@ from lab.host import LabHost
 from studio.paths import ROOT
 
 pytestmark = pytest.mark.lab
-SILENCE = ("no_data_minutes: 2, flame_voltage", "no_data_minutes: 3, flame_voltage")
+FLAME = ("high: 8}", "high: 9}")
 LABEL = ("label: Main furnace", "label: Big furnace")
 
 
@@ -41,7 +41,7 @@ def studio(host: StudioHost) -> StudioHost:
 
 def test_a_changed_limit_restarts_only_vmalert(studio: StudioHost) -> None:
     before = studio.pids()
-    studio.edit("inventories/lab.yaml", *SILENCE)
+    studio.edit("inventories/lab.yaml", *FLAME)
     done = studio.must_deploy()
     assert restarted(before, studio.pids()) == {"vmalert"}
     assert "Make the secrets" not in done.changed
@@ -143,7 +143,7 @@ def test_what_starts_unhealthy_is_undone_within_a_minute(studio: StudioHost) -> 
 
 def test_rollback_takes_the_generation_before_into_use_and_back_again(studio: StudioHost) -> None:
     first, before = studio.settled()["generation"], studio.pids()
-    studio.edit("inventories/lab.yaml", *SILENCE)
+    studio.edit("inventories/lab.yaml", *FLAME)
     studio.must_deploy()
     second = studio.settled()["generation"]
     assert second != first
@@ -176,7 +176,7 @@ def test_killed_anywhere_the_pending_restart_happens_in_the_next_run(studio: Stu
     for n, (step, after) in enumerate(KILLS):
         before = studio.pids()
         studio.restore()
-        studio.edit("inventories/lab.yaml", SILENCE[0], f"no_data_minutes: {4 + n}, flame_voltage")
+        studio.edit("inventories/lab.yaml", FLAME[0], f"high: {10 + n}}}")
         killed += studio.killed_deploy(step, after)
         studio.must_deploy()
         studio.settled()
@@ -195,7 +195,7 @@ def test_a_deploy_whose_pyinfra_alone_is_killed_leaves_no_half_way(studio: Studi
 def test_two_deploys_at_once_do_no_harm(studio: StudioHost) -> None:
     other = f"{REPOSITORY}-two"
     studio.host.exec(f"rm -rf {other} && cp -r {REPOSITORY} {other}")
-    studio.edit("inventories/lab.yaml", *SILENCE)
+    studio.edit("inventories/lab.yaml", *FLAME)
     second = [word.replace(f"{REPOSITORY}/pyinfra", f"{other}/pyinfra") for word in studio.argv("--json")]
     second = [f"PYTHONPATH={other}" if word == f"PYTHONPATH={REPOSITORY}" else word for word in second]
 
@@ -249,7 +249,7 @@ def test_a_file_that_was_changed_on_the_host_is_put_right_and_its_service_restar
 def test_a_user_with_sudo_may_deploy(studio: StudioHost) -> None:
     assert studio.deploy(user="artist").changed == []
     before = studio.pids()
-    studio.edit("inventories/lab.yaml", *SILENCE)
+    studio.edit("inventories/lab.yaml", *FLAME)
     done = studio.deploy(user="artist")
     assert done.code == 0, done.err[-3000:]
     assert restarted(before, studio.pids()) == {"vmalert"}
