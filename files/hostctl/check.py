@@ -100,7 +100,8 @@ def canary(paths: Paths) -> str:
 
     Raises:
         HostError: none did. The message names the leg: `broker:`, `vector:` or `victoriametrics:`. The exit code is 1
-            when restarting Vector is the cure, 3 when it is not (Vector still receives, or another part is at fault).
+            when restarting Vector is the cure, 3 when it is not (Vector still receives, or another part is at fault;
+            or it did not answer to begin with: it is down or starting, which its own checks see to).
     """
     wanted = manifest.current(paths)
     try:
@@ -109,7 +110,7 @@ def canary(paths: Paths) -> str:
         raise HostError(
             f"broker: the password of the account monit cannot be read: {error.strerror}", NO_CURE
         ) from error
-    before = _received(wanted)
+    answered, before = _healthy(wanted, "vector"), _received(wanted)
     try:
         publish(wanted, password, str(wanted.facts["canary_topic"]), json.dumps({"sent": int(time.time() * 1000)}))
     except HostError as error:
@@ -126,6 +127,8 @@ def canary(paths: Paths) -> str:
     late = "no canary has arrived in the last hour" if age is None else f"the newest canary is {age:.0f} s old"
     if not _healthy(wanted, "victoriametrics"):
         raise HostError(f"victoriametrics: not healthy; {late}", NO_CURE)
+    if not answered:
+        raise HostError(f"vector: not healthy; {late}", NO_CURE)
     after = _received(wanted)
     if before is not None and after is not None and after > before:
         raise HostError(f"vector: receives but has not caught up; {late}", NO_CURE)
