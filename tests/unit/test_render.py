@@ -231,9 +231,10 @@ def furnace(studio: Studio, index: int, **update: Any) -> list[dict[str, Any]]:
 
 def changes(lab: Studio) -> Iterator[tuple[str, dict[str, Any], set[str]]]:
     yield "a limit", {"furnaces": furnace(lab, 0, high=1190)}, {"vmalert", "hub"}
-    yield "how long silence may last", {"furnaces": furnace(lab, 0, no_data_minutes=3)}, {"vmalert"}
+    yield "how long silence may last", {"furnaces": furnace(lab, 0, no_data_minutes=3)}, {"vmalert", "hub"}
+    yield "a flame's limit", {"furnaces": furnace(lab, 0, flame_voltage={"low": 1.5, "high": 9})}, {"vmalert"}
     yield "a label", {"furnaces": furnace(lab, 0, label="Big one")}, {"vector", "vmalert", "hub"}
-    yield "switched off", {"furnaces": furnace(lab, 1, off=True)}, {"vmalert", "monit"}
+    yield "switched off", {"furnaces": furnace(lab, 1, off=True)}, {"vmalert", "monit", "hub"}
     yield "retention", {"retention": "10y"}, {"victoriametrics"}
     yield "a receiver less", {"alerts": {**lab.alerts.model_dump(), "shop": None}}, {"alertmanager"}
     yield "a picture", {"images": {**lab.images.model_dump(), "vector": "localhost/x:1"}}, {"vector"}
