@@ -32,6 +32,8 @@ def _output(conn: Connection, request_id: str) -> list[dict[str, Any]]:
         if first is not None and size > TAIL_BYTES:
             break
         first = seq
+    if first is None:  # none, or the run was cleaned away meanwhile
+        return []
     last = select(c.seq, c.stream, c.data).where(c.request_id == request_id, c.seq >= first).order_by(c.seq)
     return [
         {"seq": seq, "stream": stream, "text": data.decode("utf-8", "replace")}

@@ -112,6 +112,14 @@ async def test_a_view_has_of_each_run_what_the_page_keeps_however_big_its_pieces
 
 
 @pytest.mark.anyio
+async def test_a_run_whose_pieces_were_cleaned_away_meanwhile_is_shown_without(hub: RunningHub) -> None:
+    await hub.hub.db.write(runs_with_output([["1"]]))
+    await hub.hub.db.write(lambda conn: conn.execute(run_chunks.delete()))
+    answer = await hub.client.get("/live/view", headers=ADMIN)
+    assert [run["output"] for run in answer.json()["runs"]] == [[]]
+
+
+@pytest.mark.anyio
 async def test_a_view_asks_all_of_the_stack_at_once(lite: RunningHub, monkeypatch: pytest.MonkeyPatch) -> None:
     """When two parts hang, a view does not wait for the one after the other."""
     both = asyncio.Barrier(2)
