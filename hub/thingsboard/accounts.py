@@ -36,14 +36,16 @@ PUBLISH: Final = ("telemetry", "flame", "state", "run/+/chunk", "run/+/result")
 def broker_hash(password: str) -> str:
     salt = secrets.token_bytes(SALT_BYTES)
     iterations = ITERATIONS_OF_LONG if len(password) >= LONG else ITERATIONS
-    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, iterations, KEY_BYTES)
-    return f"{base64.b64encode(salt).decode()}:{iterations}:{base64.b64encode(key).decode()}"
+    return _hash(salt, iterations, hashlib.pbkdf2_hmac("sha512", password.encode(), salt, iterations, KEY_BYTES))
 
 
 def hash_of_none() -> str:
     """What no password has for its hash."""
-    salt, key = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(KEY_BYTES)
-    return f"{base64.b64encode(salt).decode()}:{ITERATIONS_OF_LONG}:{base64.b64encode(key).decode()}"
+    return _hash(secrets.token_bytes(SALT_BYTES), ITERATIONS_OF_LONG, secrets.token_bytes(KEY_BYTES))
+
+
+def _hash(salt: bytes, iterations: int, key: bytes) -> str:
+    return f"{base64.b64encode(salt).decode()}:{iterations}:{base64.b64encode(key).decode()}"
 
 
 def content(accounts: list[dict[str, Any]]) -> dict[str, Any]:
